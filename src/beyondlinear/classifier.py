@@ -1,0 +1,250 @@
+"""The one LightningModule, and how a fit of it is trained, stopped and scored."""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pydantic import Field
+from pytorch_lightning.callbacks import EarlyStopping
+from torch import Tensor, nn
+
+from beyondlinear.datamodule import EVALUATION_BATCH, Part, PartsDataModule
+from beyondlinear.metrics import softmax
+
+
+@dataclass(frozen=True)
+class FitData:
+    """All that a model is given for one fit. It holds the validation features, never the validation labels' codes."""
+
+    fit: Part
+    tune: Part | None
+    validation_x: np.ndarray
+    n_classes: int
+    seed: Callable[[str], int]
+
+    def class_weights(self) -> np.ndarray:
+        """(n_classes,) inverse class frequencies of the fit part, n/(K·n_c): the samples' mean weight is 1."""
+        counts = np.bincount(self.fit.codes, minlength=self.n_classes)
+        return len(self.fit) / (self.n_classes * counts)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trained model says of the tune and validation parts, and how it came to it.
+
+    scores: (n, n_classes), larger is likelier; probabilities: None where they need calibration on the tune part.
+    """
+
+    scores: np.ndarray
+    probabilities: np.ndarray | None
+    tune_scores: np.ndarray | None
+    hyperparameters: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def hinge(scores: Tensor, codes: Tensor) -> Tensor:
+    """Multi-class hinge of Weston & Watkins (1999), Σ_{j≠y} max(0, 1 − s_y + s_j), over K − 1; (n,) losses.
+
+    Divided so, its gradient at zero scores equals the cross-entropy's up to K/(K − 1): the same weight decay then means
+    the same for both.
+    """
+    return nn.functional.multi_margin_loss(scores, codes, reduction="none") * (scores.shape[1] / (scores.shape[1] - 1))
+
+
+def cross_entropy(scores: Tensor, codes: Tensor) -> Tensor:
+    """−log softmax(scores)_y; (n,) losses."""
+    return nn.functional.cross_entropy(scores, codes, reduction="none")
+
+
+LOSSES = {"cross_entropy": cross_entropy, "hinge": hinge}
+
+
+class Classifier(pl.LightningModule):
+    """A network, a per-sample loss and class weights. Losses are logged once per epoch."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        class_weights: Tensor,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss, self.optimizer = network, loss, optimizer
+        self.register_buffer("class_weights", class_weights)
+        self.history: list[dict[str, float]] = []
+        self._sums: dict[str, list[Tensor]] = {"train": [], "tune": []}
+
+    def _step(self, batch: tuple[Tensor, Tensor], part: str) -> Tensor:
+        x, codes = batch
+        losses = self.class_weights[codes] * self.loss(self.network(x), codes)  # type: ignore[index]
+        self._sums[part].append(torch.stack([losses.detach().sum(), losses.new_tensor(len(codes))]))
+        return losses.mean()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        self._step(batch, "tune")
+
+    def _mean(self, part: str) -> float:
+        total = torch.stack(self._sums[part]).double().sum(0)
+        self._sums[part].clear()
+        return float(total[0] / total[1])
+
+    def on_validation_epoch_end(self) -> None:
+        tune_loss = self._mean("tune")
+        self.history.append({"epoch": self.current_epoch, "tune_loss": tune_loss})
+        # float64: early stopping then compares the numbers that the record holds
+        self.log("tune_loss", torch.tensor(tune_loss, dtype=torch.float64))
+
+    def on_train_epoch_end(self) -> None:
+        # Lightning runs the tune part before it ends the training epoch
+        if not self.history or self.history[-1]["epoch"] != self.current_epoch:
+            self.history.append({"epoch": self.current_epoch})
+        self.history[-1]["train_loss"] = self._mean("train")
+        self.log("train_loss", self.history[-1]["train_loss"])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.network.parameters())
+
+
+class BestWeights(pl.Callback):
+    """Keeps the weights of the best tune loss, as copies, and puts them back at the end.
+
+    A reference would follow the optimizer's in-place updates, and "best" would silently mean "last".
+    """
+
+    def __init__(self) -> None:
+        self.loss, self.epoch = math.inf, -1
+        self.weights: Mapping[str, Tensor] | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        loss = float(trainer.callback_metrics["tune_loss"])
+        if loss < self.loss:
+            self.loss, self.epoch = loss, trainer.current_epoch
+            self.weights = copy.deepcopy(module.network.state_dict())  # type: ignore[union-attr]
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.weights is not None:
+            module.network.load_state_dict(self.weights)  # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long and on what a fit trains; conf/trainer/ explains the keys."""
+
+    accelerator: Literal["cpu", "gpu"]
+    threads: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    gradient_clip: Annotated[float, Field(gt=0)] | None
+    max_epochs: Annotated[int, Field(ge=1)]
+    patience: Annotated[int, Field(ge=1)]
+    stop_below: float | None
+    epochs_without_tune: Annotated[int, Field(ge=1)]
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became NaN or infinite before any epoch was usable."""
+
+
+@dataclass(frozen=True)
+class NetworkModel:
+    """A network trained by Adam on the fit part and stopped by the tune part.
+
+    network: called with (n_genes, n_classes); optimizer: called with the parameters.
+    """
+
+    network: Callable[..., nn.Module]
+    loss: Literal["cross_entropy", "hinge"]
+    optimizer: Callable[..., torch.optim.Optimizer]
+
+    def fit(
+        self, data: FitData, training: Training, logger: Any = False, on_epoch: Callable[[int, int], None] | None = None
+    ) -> Outcome:
+        """Train on data.fit, stop on data.tune, score the validation rows with the best weights.
+
+        :raises TrainingDiverged: no epoch gave a finite loss
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(data.seed("initialisation"))
+            network = self.network(data.fit.x.shape[1], data.n_classes)
+            torch.manual_seed(data.seed("dropout"))
+            weights = torch.from_numpy(data.class_weights()).float()
+            module = Classifier(network, LOSSES[self.loss], self.optimizer, weights)
+            best = BestWeights()
+            stopper = EarlyStopping(
+                "tune_loss", patience=training.patience, min_delta=0.0, stopping_threshold=training.stop_below
+            )
+            max_epochs = training.max_epochs if data.tune is not None else training.epochs_without_tune
+            callbacks: list[pl.Callback] = [_Epochs(on_epoch, max_epochs)] if on_epoch else []
+            trainer = pl.Trainer(
+                accelerator=training.accelerator,
+                devices=1,
+                max_epochs=max_epochs,
+                gradient_clip_val=training.gradient_clip,
+                deterministic=True,
+                callbacks=[*callbacks, best, stopper] if data.tune is not None else callbacks,
+                logger=logger,
+                log_every_n_steps=1,
+                num_sanity_val_steps=0,
+                limit_val_batches=1.0 if data.tune is not None else 0,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            trainer.fit(module, PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order")))
+        final = best.loss if data.tune is not None else module.history[-1]["train_loss"]
+        if not math.isfinite(final):
+            raise TrainingDiverged(
+                f"the loss is {final} after epoch 1; lower model.optimizer.lr or set trainer.gradient_clip"
+            )
+        scores = predict(module.network, data.validation_x)
+        group = module.optimizers(use_pl_optimizer=False).param_groups[0]  # type: ignore[union-attr]
+        return Outcome(
+            scores=scores,
+            probabilities=softmax(scores) if self.loss == "cross_entropy" else None,
+            tune_scores=predict(module.network, data.tune.x) if data.tune is not None else None,
+            hyperparameters={
+                "lr": group["lr"],
+                "weight_decay": group["weight_decay"],
+                "batch_size": training.batch_size,
+                "n_parameters": sum(p.numel() for p in network.parameters()),
+            },
+            training={
+                "epochs": len(module.history),
+                "best_epoch": best.epoch + 1 if data.tune is not None else None,
+                "stopped_by": _why_stopped(module.history, best, training) if data.tune is not None else "fixed epochs",
+                "history": module.history,
+            },
+        )
+
+
+class _Epochs(pl.Callback):
+    def __init__(self, tell: Callable[[int, int], None], max_epochs: int) -> None:
+        self.tell, self.max_epochs = tell, max_epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.tell(trainer.current_epoch + 1, self.max_epochs)
+
+
+def _why_stopped(history: list[dict[str, float]], best: BestWeights, training: Training) -> str:
+    if training.stop_below is not None and best.loss < training.stop_below:
+        return "loss below stop_below"
+    if not math.isfinite(history[-1]["tune_loss"]):
+        return "loss not finite"
+    return "patience" if len(history) - best.epoch - 1 >= training.patience else "max_epochs"
+
+
+def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:
+    """Scores of all rows in evaluation mode (no dropout, running batch statistics); (n, n_classes) float32."""
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        chunks = [network(chunk.to(device)).cpu() for chunk in torch.from_numpy(x).split(EVALUATION_BATCH)]
+    return torch.cat(chunks).numpy()

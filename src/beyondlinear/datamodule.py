@@ -1,0 +1,70 @@
+"""Tensors in memory, batches by index: no per-sample Python, no worker processes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+EVALUATION_BATCH = 2048  # rows; bounds the memory of hidden activations
+
+
+@dataclass(frozen=True)
+class Part:
+    """x: (n, n_genes) float32, prepared; codes: (n,) int64; rows: (n,) positions in the task's samples."""
+
+    x: np.ndarray
+    codes: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+class Batches:
+    """All batches of one pass over (x, codes), by index on the device they lie on.
+
+    Batches differ in size by at most one sample, so that none is left with a single sample (batch normalisation has no
+    variance there). A generator makes each pass a new random order; without one the order is the data's.
+    """
+
+    def __init__(self, x: Tensor, codes: Tensor, batch_size: int, generator: torch.Generator | None = None) -> None:
+        self.x, self.codes, self.generator = x, codes, generator
+        self.n_batches = max(1, -(-len(codes) // batch_size))
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        n = len(self.codes)
+        if self.generator is None:
+            order = torch.arange(n, device=self.codes.device)
+        else:
+            order = torch.randperm(n, generator=self.generator).to(self.codes.device)
+        for index in torch.tensor_split(order, self.n_batches):
+            yield self.x[index], self.codes[index]
+
+
+class PartsDataModule(pl.LightningDataModule):
+    """The fit and tune part of one fit.
+
+    One fit is one module; training several fits together means stacking several of these, which is why everything a
+    fit needs, its batch order included, is in here and nothing of it is global.
+    """
+
+    def __init__(self, fit: Part, tune: Part | None, batch_size: int, order_seed: int) -> None:
+        super().__init__()
+        self.fit_part, self.tune_part, self.batch_size = fit, tune, batch_size
+        self.generator = torch.Generator().manual_seed(order_seed)
+
+    def train_dataloader(self) -> Batches:
+        part = self.fit_part
+        return Batches(torch.from_numpy(part.x), torch.from_numpy(part.codes), self.batch_size, self.generator)
+
+    def val_dataloader(self) -> Batches | list:
+        part = self.tune_part
+        if part is None:
+            return []
+        return Batches(torch.from_numpy(part.x), torch.from_numpy(part.codes), EVALUATION_BATCH)

@@ -1,0 +1,34 @@
+"""scikit-learn classifiers behind the same door as the networks: same parts, same record."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from beyondlinear.classifier import FitData, Outcome, Training
+
+
+@dataclass(frozen=True)
+class EstimatorModel:
+    """A scikit-learn classifier with `predict_proba`, fitted on the fit part.
+
+    The tune part stops nothing here; it serves to calibrate the probabilities (Platt), which a forest's vote shares,
+    being exactly 0 or 1 at times, need before a log-loss has a meaning.
+    """
+
+    estimator: Callable[..., Any]
+
+    def fit(
+        self, data: FitData, training: Training, logger: Any = False, on_epoch: Callable[[int, int], None] | None = None
+    ) -> Outcome:
+        accepted = inspect.signature(self.estimator).parameters
+        extra = {"random_state": data.seed("estimator") % 2**32, "n_jobs": training.threads}
+        estimator = self.estimator(**{k: v for k, v in extra.items() if k in accepted})
+        estimator.fit(data.fit.x, data.fit.codes)
+        return Outcome(
+            scores=estimator.predict_proba(data.validation_x),
+            probabilities=None,
+            tune_scores=estimator.predict_proba(data.tune.x) if data.tune is not None else None,
+            hyperparameters={k: v for k, v in estimator.get_params().items() if k not in extra},
+            training={"epochs": None},
+        )

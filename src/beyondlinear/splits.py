@@ -1,0 +1,251 @@
+"""Folds, fractions, fit and tune parts, made from groups; each is checked before it is used.
+
+A splitter of our own: scikit-learn's StratifiedGroupKFold can give empty folds, and nothing there makes nested fractions
+or promises every class on both sides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from beyondlinear.errors import ConfigError, SplitError, choices
+from beyondlinear.seeds import stream
+from beyondlinear.tasks import Samples
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One outer fold: row numbers of the training and the validation part; `held_out` names what the latter holds."""
+
+    number: int
+    train: np.ndarray
+    validation: np.ndarray
+    held_out: str = ""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Row numbers of one fit. `tune` is empty where the training part is too small for one."""
+
+    fit: np.ndarray
+    tune: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """How outer folds are made from groups, and fit and tune parts within them. conf/split/ explains the keys."""
+
+    group: str | list[str] | None = None
+    column: str | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fractions: Sequence[Share] = (1.0,)
+    tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    only_folds: list[int] | None = None
+    on_missing_group: Literal["error", "own_group"] = "error"
+
+    def groups(self, obs: pd.DataFrame) -> np.ndarray:
+        """(n_samples,) group number of each sample: connected components over the values of the group columns.
+
+        A value "a;b" puts a sample into both groups a and b, which then are one.
+        :raises SplitError: unknown column, or samples without a group
+        """
+        columns = [self.group] if isinstance(self.group, str) else list(self.group or [])
+        n = len(obs)
+        samples, values = [np.arange(n)], [np.arange(n)]  # every sample is its own value, so none is left out
+        offset = n
+        for column in columns:
+            if column not in obs.columns:
+                raise SplitError(f"split.group: '{column}' is not a column of obs. {choices(column, obs.columns)}")
+            words = obs[column].astype(object).map(lambda v: str(v).strip(), na_action="ignore").replace("", np.nan)
+            missing = words.isna().to_numpy()
+            if missing.any() and self.on_missing_group == "error":
+                raise SplitError(
+                    f"split.group: {missing.sum():,} of {n:,} samples have no '{column}' "
+                    f"(e.g. {', '.join(map(str, obs.index[missing][:3]))}); fill the column, or take each such sample as a "
+                    "group of its own with split.on_missing_group=own_group"
+                )
+            several = words[~missing].str.split(";").explode().str.strip()
+            several = several[several != ""]
+            position = pd.Series(np.arange(n), index=obs.index)
+            codes, uniques = pd.factorize(several)
+            # row positions, not labels: obs ids are unique but exploded ones repeat
+            samples.append(position.loc[several.index].to_numpy())
+            values.append(codes + offset)
+            offset += len(uniques)
+        row, col = np.concatenate(samples), np.concatenate(values)
+        graph = coo_array((np.ones(len(row), dtype=np.int8), (row, col)), shape=(offset, offset))
+        labels = connected_components(graph, directed=False)[1][:n]
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+    def outer(self, samples: Samples, seed: int) -> list[Fold]:
+        """The outer folds, stratified by label and balanced by sample count.
+
+        :raises SplitError: fewer groups than folds, an unknown fold, or a fold column that tears a group apart
+        """
+        groups = samples.groups
+        names: dict[int, str] = {}
+        if self.column is not None:
+            bins, names = self._folds_of_column(samples)
+        elif self.folds is None:
+            if self.group is None:
+                raise ConfigError(
+                    "split.folds: null leaves one group out, but split=sample has no groups; give a number of folds"
+                )
+            bins = groups
+            names = {int(g): _group_name(samples.obs, self.group, groups == g) for g in np.unique(groups)}
+        else:
+            n_groups = len(np.unique(groups))
+            if n_groups < self.folds:
+                raise SplitError(
+                    f"split.folds: {self.folds} folds need at least {self.folds} groups; there are {n_groups} "
+                    f"(split.group={self.group}). Use fewer folds, or split.folds=null to leave one group out"
+                )
+            shares = np.full(self.folds, 1 / self.folds)
+            bins = assign(groups, samples.codes, len(samples.classes), shares, stream(seed, "folds"))
+        numbers = [int(b) for b in np.unique(bins) if b >= 0]
+        if len(numbers) < 2:
+            raise SplitError(f"split: {len(numbers)} fold was made; at least 2 are needed")
+        for f in self.only_folds or []:
+            if f not in numbers:
+                raise SplitError(f"split.only_folds: there is no fold {f}; folds are {numbers[0]} to {numbers[-1]}")
+        folds = []
+        for b in numbers if self.only_folds is None else self.only_folds:
+            fold = Fold(b, np.flatnonzero(bins != b), np.flatnonzero(bins == b), names.get(b, ""))
+            _check_apart(groups, {"training": fold.train, "validation": fold.validation})
+            folds.append(fold)
+        return folds
+
+    def inner(self, samples: Samples, fold: Fold, fraction: float, seed: int) -> Parts:
+        """The parts of one fit: `fraction` of the training samples, split by group into fit and tune.
+
+        A smaller fraction is a subset of a larger one. The tune part is left out where it would hold fewer than two
+        samples per class on average.
+        :raises SplitError: a class that cannot be in both fit and tune
+        """
+        n_classes = len(samples.classes)
+        rows = _nested(fold.train, samples.codes, fraction, stream(seed, "fraction", fold.number))
+        if self.tune_share * len(rows) < 2 * n_classes:
+            parts = Parts(rows, rows[:0], fold.validation)
+        else:
+            shares = np.array([1 - self.tune_share, self.tune_share])
+            rng = stream(seed, "tune", fold.number, float(fraction))
+            side = assign(samples.groups[rows], samples.codes[rows], n_classes, shares, rng)
+            parts = Parts(rows[side == 0], rows[side == 1], fold.validation)
+        _check_apart(samples.groups, {"fit": parts.fit, "tune": parts.tune, "validation": parts.validation})
+        for name, part in {"fit": parts.fit, "tune": parts.tune}.items():
+            here = np.bincount(samples.codes[part], minlength=n_classes)
+            if (name == "fit" or len(part)) and not here.all():
+                c = int(np.argmin(here))
+                n_rows = int((samples.codes[rows] == c).sum())
+                n_groups = len(np.unique(samples.groups[rows][samples.codes[rows] == c]))
+                raise SplitError(
+                    f"class '{samples.classes[c]}' is missing from the {name} part of fold {fold.number}, fraction {fraction}: "
+                    f"the training part has {n_rows} of its samples in {n_groups} group{'' if n_groups == 1 else 's'}, and "
+                    f"{int((samples.codes[fold.validation] == c).sum())} are held out for validation"
+                )
+        return parts
+
+    def _folds_of_column(self, samples: Samples) -> tuple[np.ndarray, dict[int, str]]:
+        obs = samples.obs
+        if self.column not in obs.columns:
+            raise SplitError(
+                f"split.column: '{self.column}' is not a column of obs. {choices(self.column, obs.columns)}"
+            )
+        column = obs[self.column]
+        bins, values = pd.factorize(column.where(column.astype(str).str.strip() != ""), sort=True)
+        if len(values) > max(50, len(obs) // 2):
+            raise SplitError(
+                f"split.column: '{self.column}' has {len(values):,} values over {len(obs):,} samples; are these folds?"
+            )
+        torn = pd.Series(bins).groupby(samples.groups).nunique()
+        if (torn > 1).any():
+            where = samples.groups == torn.index[torn > 1][0]
+            raise SplitError(
+                f"split.column: '{self.column}' tears {int((torn > 1).sum())} groups of split.group={self.group} apart, e.g. "
+                f"samples {', '.join(obs.index[where][:3])}; mend the column or drop split.group"
+            )
+        return np.asarray(bins), {i: str(v) for i, v in enumerate(values)}
+
+
+def assign(
+    groups: np.ndarray, codes: np.ndarray, n_classes: int, shares: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Put whole groups into bins of the given shares; (n_samples,) bin numbers.
+
+    Groups that carry much of a class come first; each goes where it lowers Σ_bins Σ_classes (share of the class in the
+    bin − wanted share)² + the same for all samples, weighted as one class each. Then groups move, cheapest first, until
+    every class is in as many bins as its groups allow.
+    """
+    ids, groups = np.unique(groups, return_inverse=True)
+    table = np.zeros((len(ids), n_classes))
+    np.add.at(table, (groups, codes), 1.0)
+    totals = np.maximum(table.sum(0), 1)
+    # one more column for the sample count, which weighs as much as all classes together
+    weight = np.sqrt(np.r_[np.ones(n_classes), n_classes])
+    load = np.c_[table / totals, table.sum(1) / table.sum()] * weight
+    deviation = -np.outer(shares, weight)
+    bins = np.zeros(len(ids), dtype=np.int64)
+    order = rng.permutation(len(ids))
+    for g in order[np.argsort(-load[order, :-1].max(1), kind="stable")]:
+        bins[g] = int(np.argmin(deviation @ load[g]))
+        deviation[bins[g]] += load[g]
+    _spread_classes(bins, table > 0, load, deviation)
+    return bins[groups]
+
+
+def _spread_classes(bins: np.ndarray, has: np.ndarray, load: np.ndarray, deviation: np.ndarray) -> None:
+    """Move groups between bins (in place) while that brings a class into a bin it was missing from and loses none."""
+    n_bins = len(deviation)
+    holders = np.zeros((n_bins, has.shape[1]), dtype=np.int64)  # groups per bin and class
+    np.add.at(holders, bins, has)
+    for _ in range(n_bins * has.shape[1]):
+        wanting = (holders == 0) & ((holders > 0).sum(0) < np.minimum(has.sum(0), n_bins))
+        if not wanting.any():
+            return
+        gained = has.astype(np.int64) @ wanting.T.astype(np.int64)
+        lost = (has & (holders[bins] == 1)).sum(1)
+        cost = load @ deviation.T - np.einsum("gc,gc->g", load, deviation[bins] - load)[:, None]
+        cost[(gained <= lost[:, None]) | (bins[:, None] == np.arange(n_bins))] = np.inf
+        g, b = np.unravel_index(np.argmin(cost), cost.shape)
+        if not np.isfinite(cost[g, b]):
+            return
+        for side, sign in ((bins[g], -1), (b, 1)):
+            holders[side] += sign * has[g]
+            deviation[side] += sign * load[g]
+        bins[g] = b
+
+
+def _nested(rows: np.ndarray, codes: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """The first `fraction` of one stratified random order of the rows; each class comes in by its first sample at once."""
+    if fraction == 1:
+        return rows
+    shuffled = rows[rng.permutation(len(rows))]
+    within = pd.Series(codes[shuffled])
+    place = within.groupby(within).cumcount() / within.map(within.value_counts())
+    order = np.argsort(place.to_numpy(), kind="stable")
+    return np.sort(shuffled[order[: max(1, round(fraction * len(rows)))]])
+
+
+def _check_apart(groups: np.ndarray, parts: dict[str, np.ndarray]) -> None:
+    """Post-condition of every split: no group, hence no sample, in two parts."""
+    seen: dict[int, str] = {}
+    for name, rows in parts.items():
+        for g in np.unique(groups[rows]):
+            if g in seen:
+                raise SplitError(f"group {g} is in both the {seen[g]} and the {name} part: the split is not valid")
+            seen[int(g)] = name
+
+
+def _group_name(obs: pd.DataFrame, columns: str | list[str], mask: np.ndarray) -> str:
+    first = columns if isinstance(columns, str) else columns[0]
+    values = obs.loc[mask, first].astype(str).unique()
+    return values[0] + (f" and {len(values) - 1} more" if len(values) > 1 else "")

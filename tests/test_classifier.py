@@ -1,0 +1,168 @@
+import functools
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from beyondlinear import classifier
+from beyondlinear.classifier import FitData, NetworkModel, Training, TrainingDiverged, cross_entropy, hinge
+from beyondlinear.datamodule import Part
+from beyondlinear.networks import FiveLayer, Linear
+from beyondlinear.seeds import stream_seed
+
+SETTINGS = Training(
+    accelerator="cpu",
+    threads=1,
+    batch_size=16,
+    gradient_clip=1.0,
+    max_epochs=30,
+    patience=7,
+    stop_below=None,
+    epochs_without_tune=4,
+)
+
+
+def data(n: int = 60, p: int = 8, tune: bool = True, seed: int = 0) -> FitData:
+    rng = np.random.default_rng(seed)
+
+    def part(m: int) -> Part:
+        codes = np.arange(m) % 2
+        x = rng.normal(0, 1, (m, p)).astype(np.float32) + codes[:, None].astype(np.float32)
+        return Part(x, codes, np.arange(m))
+
+    fit, tune_part, validation = part(n), part(20), part(30)
+    return FitData(fit, tune_part if tune else None, validation.x, 2, lambda use: stream_seed(seed, use))
+
+
+def model(network=Linear, lr: float = 1e-2, loss: str = "cross_entropy") -> NetworkModel:
+    return NetworkModel(network, loss, functools.partial(torch.optim.Adam, lr=lr, weight_decay=0.0))
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Training whose tune loss per epoch is read from a list."""
+
+    def script(losses: list[float]) -> None:
+        values, real = iter(losses), classifier.Classifier._mean
+
+        def mean(self, part: str) -> float:
+            measured = real(self, part)
+            return next(values) if part == "tune" else measured
+
+        monkeypatch.setattr(classifier.Classifier, "_mean", mean)
+
+    return script
+
+
+def test_losses_by_hand():
+    scores, codes = torch.tensor([[2.0, 0.0, 1.5], [0.0, 0.0, 0.0]]), torch.tensor([0, 1])
+    # first row: max(0, 1 − 2 + 0) + max(0, 1 − 2 + 1.5) = 0.5, over K − 1 = 2; second: (1 + 1)/2
+    assert hinge(scores, codes).tolist() == [0.25, 1.0]
+    assert cross_entropy(scores, codes)[1].item() == pytest.approx(np.log(3))
+
+
+def test_hinge_pulls_at_zero_like_the_cross_entropy():
+    """Bug 8 of the published code: an unnormalised hinge makes the same weight decay mean something else."""
+    for k in (2, 5, 21):
+        gradients = []
+        for loss in (hinge, cross_entropy):
+            scores = torch.zeros(1, k, requires_grad=True)
+            loss(scores, torch.tensor([0])).sum().backward()
+            gradients.append(scores.grad.clone())
+        assert torch.allclose(gradients[0], gradients[1] * k / (k - 1), atol=1e-6)
+
+
+def test_class_weights_are_inverse_frequencies_with_mean_1():
+    x = np.zeros((10, 1), dtype=np.float32)
+    codes = np.array([0] * 8 + [1] * 2)
+    weights = FitData(Part(x, codes, np.arange(10)), None, x, 2, lambda use: 0).class_weights()
+    assert weights.tolist() == [0.625, 2.5]
+    assert weights[codes].mean() == 1
+
+
+def test_the_tune_loss_is_weighted():
+    """Bug 9 of the published code: the tune loss ignored the class weights."""
+    codes = torch.tensor([0, 0, 0, 1])
+    module = classifier.Classifier(torch.nn.Identity(), cross_entropy, torch.optim.Adam, torch.tensor([2 / 3, 2.0]))
+    scores = torch.tensor([[1.0, 0.0]] * 4)
+    module.validation_step((scores, codes), 0)
+    right, wrong = np.log1p(np.exp(-1)), np.log1p(np.exp(1))
+    assert module._mean("tune") == pytest.approx((3 * 2 / 3 * right + 2 * wrong) / 4)
+
+
+def test_patience_counts_anew_after_each_improvement(scripted):
+    """Bug 2 of the published code: seven bad epochs in total, wherever they lay, ended the training."""
+    # four bad epochs after each better one: never 7 in a row, 16 in all by epoch 20
+    scripted([loss for step in range(4) for loss in (1 - 0.1 * step, 2, 2, 2, 2)] + [3] * 30)
+    outcome = model().fit(data(), SETTINGS)
+    # best is epoch 16; it takes epochs 17 to 23 without a better one to stop
+    assert outcome.training["best_epoch"] == 16
+    assert outcome.training["epochs"] == 23
+    assert outcome.training["stopped_by"] == "patience"
+
+
+@pytest.mark.parametrize("network", [Linear, FiveLayer])
+def test_the_best_epochs_weights_are_restored_and_scored(scripted, network):
+    """Bug 13 of the published code: on the CPU the "best" weights were references to the last ones."""
+    scripted([5, 4, 1, *[2] * 30])
+    stopped_late = model(network).fit(data(), SETTINGS)
+    assert (stopped_late.training["best_epoch"], stopped_late.training["epochs"]) == (3, 10)
+    three, ten = (
+        model(network).fit(data(tune=False), Training(**{**vars(SETTINGS), "epochs_without_tune": n})) for n in (3, 10)
+    )
+    assert np.array_equal(stopped_late.scores, three.scores)
+    assert not np.array_equal(stopped_late.scores, ten.scores)
+
+
+def test_without_a_tune_part_training_lasts_a_fixed_number_of_epochs():
+    outcome = model().fit(data(tune=False), SETTINGS)
+    assert outcome.training["epochs"] == 4
+    assert outcome.training["stopped_by"] == "fixed epochs"
+    assert outcome.tune_scores is None
+
+
+def test_stop_below_ends_training_once_nothing_is_left_to_gain(scripted):
+    scripted([0.5, 0.01, 0.0005, 0.1, 0.1])
+    outcome = model().fit(data(), Training(**{**vars(SETTINGS), "stop_below": 1e-3}))
+    assert (outcome.training["epochs"], outcome.training["stopped_by"]) == (3, "loss below stop_below")
+
+
+def test_a_loss_that_is_never_finite_is_said(scripted):
+    scripted([float("nan")] * 50)
+    with pytest.raises(TrainingDiverged, match="lower model.optimizer.lr"):
+        model().fit(data(), SETTINGS)
+
+
+def test_hinge_scores_come_without_probabilities():
+    assert model(loss="hinge").fit(data(), SETTINGS).probabilities is None
+    p = model().fit(data(), SETTINGS).probabilities
+    assert np.allclose(p.sum(1), 1)
+
+
+@pytest.mark.parametrize("network", [Linear, FiveLayer])
+def test_same_seed_same_bits_and_the_global_generator_is_left_alone(network):
+    torch.manual_seed(123)
+    state = torch.get_rng_state()
+    first = model(network).fit(data(), SETTINGS)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(456)
+    again, other = model(network).fit(data(), SETTINGS), model(network).fit(data(seed=1), SETTINGS)
+    assert np.array_equal(first.scores, again.scores)
+    assert first.training == again.training
+    assert not np.array_equal(first.scores, other.scores)
+
+
+def test_initialisations_differ_by_seed():
+    """Bug 11 of the published code: three "seeds" shared one initialisation."""
+    seen = set()
+    for seed, fold in itertools.product((0, 1, 2), (0, 1)):
+        torch.manual_seed(stream_seed(seed, "initialisation", fold, 1.0))
+        seen.add(Linear(3, 2).layer.weight[0, 0].item())
+    assert len(seen) == 6
+
+
+def test_epochs_are_told():
+    told = []
+    model().fit(data(tune=False), SETTINGS, on_epoch=lambda epoch, most: told.append((epoch, most)))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

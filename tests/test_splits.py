@@ -1,0 +1,178 @@
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beyondlinear.errors import ConfigError, SplitError
+from beyondlinear.seeds import stream
+from beyondlinear.splits import Fold, Splitter, assign
+
+
+def frame(**columns) -> pd.DataFrame:
+    n = len(next(iter(columns.values())))
+    return pd.DataFrame(columns, index=[f"s{i}" for i in range(n)])
+
+
+def donors(n_donors: int = 60, classes: str = "ABC", seed: int = 0):
+    """Each donor gives one to four samples of mixed classes."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(n_donors), rng.integers(1, 5, n_donors))
+    return make_samples(list(rng.choice(list(classes), len(groups))), groups)
+
+
+class TestGroups:
+    def test_one_column(self):
+        assert Splitter(group="donor").groups(frame(donor=["d1", "d2", "d1"])).tolist() == [0, 1, 0]
+
+    def test_several_columns_join_into_connected_components(self):
+        # plate p1 ties d1 to d2; d3 shares nothing
+        obs = frame(donor=["d1", "d2", "d3", "d1"], plate=["p1", "p1", "p2", "p3"])
+        assert Splitter(group=["donor", "plate"]).groups(obs).tolist() == [0, 0, 1, 0]
+
+    def test_a_sample_in_several_groups_joins_them(self):
+        assert Splitter(group="study").groups(frame(study=["a", "b", "a;b", "c"])).tolist() == [0, 0, 0, 1]
+
+    def test_without_a_column_every_sample_is_a_group(self):
+        assert Splitter().groups(frame(x=[1, 1, 1])).tolist() == [0, 1, 2]
+
+    def test_a_missing_group_is_an_error_unless_allowed(self):
+        obs = frame(donor=["d1", None, "", "d1"])
+        with pytest.raises(SplitError, match=r"2 of 4 samples have no 'donor' \(e.g. s1, s2\).*own_group"):
+            Splitter(group="donor").groups(obs)
+        assert Splitter(group="donor", on_missing_group="own_group").groups(obs).tolist() == [0, 1, 2, 0]
+
+    def test_an_unknown_column_names_the_closest(self):
+        with pytest.raises(SplitError, match="did you mean 'donor'"):
+            Splitter(group="doner").groups(frame(donor=["d"]))
+
+
+class TestOuterFolds:
+    def test_whole_groups_are_held_out_and_every_sample_once(self):
+        samples = donors()
+        folds = Splitter(group="donor", folds=5).outer(samples, seed=0)
+        held = np.concatenate([f.validation for f in folds])
+        assert sorted(held) == list(range(len(samples.codes)))
+        for f in folds:
+            assert not set(samples.groups[f.train]) & set(samples.groups[f.validation])
+
+    def test_stratified_and_balanced(self):
+        samples = make_samples(["A"] * 500 + ["B"] * 450 + ["C"] * 50)
+        for f in Splitter(folds=5).outer(samples, seed=1):
+            assert np.bincount(samples.codes[f.validation]).tolist() == [100, 90, 10]
+
+    def test_groups_of_uneven_size_are_balanced_within_a_tenth(self):
+        samples = donors(300)
+        sizes = [len(f.validation) for f in Splitter(group="donor", folds=5).outer(samples, seed=0)]
+        assert max(sizes) < 1.1 * min(sizes)
+        for f in Splitter(group="donor", folds=5).outer(samples, seed=0):
+            shares = np.bincount(samples.codes[f.validation]) / np.bincount(samples.codes)
+            assert np.all(np.abs(shares - 0.2) < 0.03)
+
+    def test_seeded(self):
+        a, b, c = (Splitter(folds=5).outer(donors(), seed=s) for s in (0, 0, 1))
+        assert all(np.array_equal(x.validation, y.validation) for x, y in zip(a, b, strict=True))
+        assert not all(np.array_equal(x.validation, y.validation) for x, y in zip(a, c, strict=True))
+
+    def test_leave_one_group_out(self):
+        samples = make_samples(list("ABABAB"), ["x", "x", "y", "y", "z", "z"], cohort=["x", "x", "y", "y", "z", "z"])
+        folds = Splitter(group="cohort", folds=None).outer(samples, seed=0)
+        assert [f.validation.tolist() for f in folds] == [[0, 1], [2, 3], [4, 5]]
+        assert [f.held_out for f in folds] == ["x", "y", "z"]
+
+    def test_leave_one_sample_out_is_refused(self):
+        with pytest.raises(ConfigError, match="give a number of folds"):
+            Splitter(folds=None).outer(make_samples(list("ABAB")), seed=0)
+
+    def test_the_users_own_folds(self):
+        samples = make_samples(list("ABABAB"), batch=["two", "two", "one", "one", "", None])
+        folds = Splitter(column="batch").outer(samples, seed=0)
+        assert [(f.held_out, f.validation.tolist()) for f in folds] == [("one", [2, 3]), ("two", [0, 1])]
+        assert folds[0].train.tolist() == [0, 1, 4, 5]  # samples without a fold only ever train
+
+    def test_own_folds_that_tear_a_group_apart_are_refused(self):
+        samples = make_samples(list("ABAB"), ["d1", "d2", "d1", "d2"], batch=[1, 1, 2, 1])
+        with pytest.raises(SplitError, match="tears 1 groups.*s0, s2"):
+            Splitter(group="donor", column="batch").outer(samples, seed=0)
+
+    def test_more_folds_than_groups(self):
+        with pytest.raises(SplitError, match="at least 5 groups; there are 2"):
+            Splitter(group="d", folds=5).outer(make_samples(list("ABAB"), [0, 0, 1, 1]), seed=0)
+
+    def test_only_folds(self):
+        samples = donors()
+        assert [f.number for f in Splitter(folds=5, only_folds=[3, 1]).outer(samples, seed=0)] == [3, 1]
+        with pytest.raises(SplitError, match="no fold 7; folds are 0 to 4"):
+            Splitter(folds=5, only_folds=[7]).outer(samples, seed=0)
+
+
+class TestInnerParts:
+    def test_fractions_are_nested_and_stratified(self):
+        samples = make_samples(["A"] * 400 + ["B"] * 100)
+        splitter = Splitter(folds=5)
+        fold = splitter.outer(samples, seed=0)[0]
+        previous: set = set()
+        for fraction in (0.1, 0.25, 0.5, 1.0):
+            parts = splitter.inner(samples, fold, fraction, seed=0)
+            rows = np.concatenate([parts.fit, parts.tune])
+            assert len(rows) == round(400 * fraction)
+            assert np.bincount(samples.codes[rows])[1] == pytest.approx(len(rows) / 5, abs=1)
+            assert previous <= set(rows)
+            previous = set(rows)
+            assert not set(rows) & set(fold.validation)
+
+    def test_a_fraction_does_not_depend_on_the_others_asked_for(self):
+        samples = donors()
+        one, many = Splitter(folds=5, fractions=[0.5]), Splitter(folds=5, fractions=[0.1, 0.5, 1.0])
+        fold = one.outer(samples, seed=0)[2]
+        assert np.array_equal(one.inner(samples, fold, 0.5, 0).fit, many.inner(samples, fold, 0.5, 0).fit)
+
+    def test_fit_and_tune_are_apart_by_group_and_hold_every_class(self):
+        samples = donors(200)
+        splitter = Splitter(group="donor", folds=5)
+        for fold in splitter.outer(samples, seed=0):
+            parts = splitter.inner(samples, fold, 1.0, seed=0)
+            assert not set(samples.groups[parts.fit]) & set(samples.groups[parts.tune])
+            assert set(samples.codes[parts.fit]) == set(samples.codes[parts.tune]) == {0, 1, 2}
+            assert len(parts.tune) / (len(parts.fit) + len(parts.tune)) == pytest.approx(0.2, abs=0.03)
+
+    def test_too_small_for_a_tune_part(self):
+        # 8 training samples × 0.2 = 1.6 tune samples, fewer than two for each of two classes
+        samples = make_samples(list("AB") * 500)
+        splitter = Splitter(folds=5)
+        parts = splitter.inner(samples, splitter.outer(samples, 0)[0], 0.01, seed=0)
+        assert (len(parts.fit), len(parts.tune)) == (8, 0)
+
+    def test_a_class_of_one_group_cannot_be_in_fit_and_tune(self):
+        samples = make_samples(list("AB") * 50 + ["C"] * 5, [*range(100), *["c"] * 5])
+        splitter = Splitter(group="g", folds=5)
+        folds = splitter.outer(samples, seed=0)
+        fold = next(f for f in folds if not (samples.codes[f.validation] == 2).any())
+        with pytest.raises(
+            SplitError, match="class 'C' is missing from the (fit|tune) part.*5 of its samples in 1 group, and 0"
+        ):
+            splitter.inner(samples, fold, 1.0, seed=0)
+
+    def test_overlapping_parts_are_caught(self):
+        samples = make_samples(list("AB") * 50, np.arange(100) // 2)
+        torn = Fold(0, np.arange(0, 100, 2), np.arange(1, 100, 2))  # each pair of samples is one group
+        with pytest.raises(SplitError, match="in both the fit and the validation part"):
+            Splitter(group="g", tune_share=0).inner(samples, torn, 1.0, seed=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_assign_spreads_every_class_as_far_as_its_groups_allow(data):
+    """Property: no bin is empty and a class with at least as many groups as bins is in two bins or more."""
+    n_groups = data.draw(st.integers(10, 60))
+    n_classes = data.draw(st.integers(2, 5))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
+    groups = np.repeat(np.arange(n_groups), rng.integers(1, 8, n_groups))
+    codes = np.where(rng.random(len(groups)) < 0.7, groups % n_classes, rng.integers(0, n_classes, len(groups)))
+    shares = np.array(data.draw(st.sampled_from([[0.2] * 5, [0.8, 0.2], [0.5, 0.5]])))
+    bins = assign(groups, codes, n_classes, shares, stream(0, "test"))
+    assert set(bins) == set(range(len(shares)))
+    assert pd.Series(bins).groupby(groups).nunique().max() == 1
+    for c in range(n_classes):
+        assert len(set(bins[codes == c])) >= 2
