@@ -1,0 +1,40 @@
+"""The `beyondlinear` command: thin verbs, each at home in its own room."""
+
+import argparse
+import sys
+
+from beyondlinear.errors import UserError
+
+
+def results(arguments: argparse.Namespace) -> None:
+    """Gather the fits of run or sweep directories into one tidy table."""
+    from rich.console import Console
+
+    from beyondlinear import tables
+
+    table = tables.gather(arguments.directories, arguments.store)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    tables.print_cells(table, console)
+    if not arguments.means:
+        tables.print_fits(table, console)
+    console.print(tables.conclusion(table), highlight=False, markup=False)
+    if arguments.csv:
+        tables.write(table, arguments.csv)
+        console.print(f"{len(table):,} fits written to {arguments.csv}", highlight=False, markup=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="beyondlinear", description="Look at what `python train.py` computed.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verb = verbs.add_parser("results", help=results.__doc__, description=results.__doc__)
+    verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories, or a store of records")
+    verb.add_argument("--csv", metavar="FILE", help="write one row a fit; .csv, .csv.gz or .parquet")
+    verb.add_argument("--means", action="store_true", help="print the means per cell only")
+    verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
+    verb.set_defaults(run=results)
+    arguments = parser.parse_args()
+    try:
+        arguments.run(arguments)
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(1)

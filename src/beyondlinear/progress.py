@@ -1,0 +1,70 @@
+"""Where a run stands: a live bar on a terminal, plain lines elsewhere, both with the time left."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+
+class FitProgress:
+    """Progress over the fits that are still to be made."""
+
+    def __init__(self, n_fits: int, label: str) -> None:
+        self.n_fits, self.label, self.n_done, self.started = n_fits, label, 0, time.monotonic()
+        self.bar: Progress | None = None
+        self.fits: TaskID | None = None
+        self.epochs: TaskID | None = None
+
+    def __enter__(self) -> "FitProgress":
+        if self.n_fits and Console().is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self.bar = Progress(*columns, transient=True)
+            self.fits = self.bar.add_task(f"{self.label}: fits", total=self.n_fits)
+            self.bar.start()
+            self._follow_stdout()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self._follow_stdout()
+
+    def epoch(self, epoch: int, most: int) -> None:
+        """Called after each epoch of the fit under way."""
+        if self.bar is not None:
+            if self.epochs is None:
+                self.epochs = self.bar.add_task("this fit: epochs at most", total=most)
+            self.bar.update(self.epochs, completed=epoch, total=most)
+
+    def fit_done(self, text: str) -> None:
+        """Called after each fit; says `text` and how long the rest may take."""
+        self.n_done += 1
+        left = (time.monotonic() - self.started) / self.n_done * (self.n_fits - self.n_done)
+        log.info("fit %d of %d  %s%s", self.n_done, self.n_fits, text, f"; about {duration(left)} left" if left else "")
+        if self.bar is not None and self.fits is not None:
+            self.bar.update(self.fits, completed=self.n_done)
+            if self.epochs is not None:
+                self.bar.remove_task(self.epochs)
+                self.epochs = None
+
+    @staticmethod
+    def _follow_stdout() -> None:
+        # the live bar replaces sys.stdout; log lines must go through it, or they would be printed into the bar
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setStream(sys.stdout)
+
+
+def duration(seconds: float) -> str:
+    """3.2 s, 4 min 10 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

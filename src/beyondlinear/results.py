@@ -1,0 +1,174 @@
+"""One record a fit, written last and atomically; what is done is read from records and from nothing else.
+
+A record `<key>.json` holds the resolved config, the data's fingerprint, counts, training and metrics; beside it
+`<key>.npz` holds the validation predictions by sample id. A run directory holds `fits_<key>.json`, the list of the fits
+that belong to it, whether they were made there or found.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beyondlinear.errors import ResultsError
+
+# raised when results change on purpose: earlier records are then not taken for today's
+NUMERICS_VERSION = 1
+
+# keys of a config that do not determine a fit; a dataset is known by the fingerprint of what it gave
+_NOT_SCIENCE = {"dataset", "logger", "results"}
+_NOT_SCIENCE_OF_SPLIT = {"fractions", "only_folds"}
+
+
+def fit_key(config: Mapping[str, Any], fingerprint: str, fold: int, fraction: float) -> str:
+    """The key of a fit: a hash of all that determines it.
+
+    Paths, trackers and the other folds and fractions of the run are left out, so that a moved file or a longer list of
+    fractions finds what was computed before. Commit and package versions are stored in the record, not hashed.
+    """
+    science = {k: v for k, v in config.items() if k not in _NOT_SCIENCE}
+    science["split"] = {k: v for k, v in config["split"].items() if k not in _NOT_SCIENCE_OF_SPLIT}
+    science["dataset"] = config["dataset"]["name"]
+    science |= {"fingerprint": fingerprint, "fold": fold, "fraction": float(fraction), "numerics": NUMERICS_VERSION}
+    text = json.dumps(science, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Store:
+    """The folder of all records, shared by all runs."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).absolute()
+
+    def path(self, key: str) -> Path:
+        return self.root / key[:2] / f"{key}.json"
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record of a fit, or None.
+
+        :raises ResultsError: a file that is no record (records are written whole, so somebody else changed it)
+        """
+        return read_json(self.path(key)) if self.path(key).exists() else None
+
+    def put(self, record: dict[str, Any], predictions: Mapping[str, np.ndarray] | None = None) -> None:
+        """Write predictions, then the record, each to a temporary name first.
+
+        :raises ResultsError: the disk is full or not writable; what was written before stays whole
+        """
+        path = self.path(record["key"])
+        if predictions is not None:
+            with _atomic(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as f:
+                np.savez_compressed(f, allow_pickle=False, **predictions)
+        write_json(path, record)
+
+    def predictions(self, key: str) -> dict[str, np.ndarray]:
+        """sample_id (n,) str, code (n,) int64, classes (n_classes,) str, scores (n, n_classes) and, if calibrated,
+        probabilities (n, n_classes) of the validation part."""
+        with np.load(self.path(key).with_suffix(".npz"), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        for path in sorted(self.root.glob("??/*.json")):
+            yield read_json(path)
+
+
+class _atomic:
+    """A temporary path beside `path`, renamed to it on success, removed on failure."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> str:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.stem}.")
+            os.close(handle)
+        except OSError as e:
+            raise _cannot_write(self.path, e) from e
+        return self.temporary
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is None:
+                with open(self.temporary, "rb") as f:
+                    os.fsync(f.fileno())
+                os.chmod(self.temporary, 0o644)
+                os.replace(self.temporary, self.path)
+                return
+        except OSError as e:
+            error = e
+        Path(self.temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _cannot_write(self.path, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> ResultsError:
+    return ResultsError(
+        f"cannot write {path}: {error.strerror or error}. Fits recorded before are whole; make room or choose another "
+        "results.store, then give the same command again: it continues with the first unfinished fit"
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise ResultsError(f"{path} is not a readable record ({e}); delete it and its fit will be made again") from e
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with _atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as f:
+        json.dump(_plain(content), f, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN: a metric that is not defined is null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(v) for v in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.integer):
+        return int(value)
+    return value if isinstance(value, str | int | bool | type(None)) else str(value)
+
+
+@functools.cache
+def circumstances() -> dict[str, Any]:
+    """What did not determine a fit but may be asked for later: versions, commit, machine."""
+    packages = ("beyondlinear", "torch", "pytorch-lightning", "torchmetrics", "numpy", "scikit-learn", "anndata")
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    changed = git("status", "--porcelain", "--untracked-files=no", ".")
+    return {
+        "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in packages},
+        "commit": git("rev-parse", "HEAD"),
+        "changed_since_commit": bool(changed) if changed is not None else None,
+        "host": platform.node(),
+        "processor": platform.machine(),
+    }
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,179 @@
+"""From records to tables: one row a fit, one row a cell (a cell's fits are its folds and seeds)."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from beyondlinear.errors import ResultsError
+from beyondlinear.results import Store, read_json
+
+log = logging.getLogger(__name__)
+
+NAMES = ["dataset", "task", "model", "signal_removal", "control", "split", "protocol"]
+METRICS = ["balanced_accuracy", "accuracy", "macro_f1", "auroc", "log_loss"]
+COUNTS = ["n_train", "n_fit", "n_tune", "n_validation", "n_train_groups", "n_classes"]
+COLUMNS = [*NAMES, "seed", "fold", "fraction", *COUNTS, *METRICS, "epochs", "seconds", "status", "reason", "key"]
+CELL = [*NAMES, "fraction"]
+
+
+def row(record: dict[str, Any]) -> dict[str, Any]:
+    """One record as a row of COLUMNS; what a skipped fit does not have is missing."""
+    parts: list[dict[str, Any]] = [record["names"], record, record.get("counts", {}), record.get("metrics", {})]
+    merged = {k: v for part in parts for k, v in part.items()}
+    merged["epochs"] = record.get("training", {}).get("epochs")
+    merged["seconds"] = record.get("circumstances", {}).get("seconds")
+    return {c: merged.get(c) for c in COLUMNS}
+
+
+def as_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    table = pd.DataFrame([row(r) for r in records], columns=COLUMNS)
+    numbers = [*COUNTS, *METRICS, "epochs", "seconds"]
+    table[numbers] = table[numbers].apply(pd.to_numeric)
+    return table.sort_values([*CELL, "seed", "fold"], ignore_index=True)
+
+
+def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.DataFrame:
+    """All fits of run and sweep directories (or of a store of records), one row each; a fit without a record is
+    'missing'.
+
+    :param store: where the records are now, if they were moved since
+    :raises ResultsError: a directory that does not exist or lists no fits
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for directory in map(Path, directories):
+        if not directory.is_dir():
+            raise ResultsError(f"{directory} is not a directory")
+        lists = sorted(directory.rglob("fits_*.json"))
+        before = len(found)
+        for path in lists:
+            run = read_json(path)
+            records = Store(store or run["store"])
+            for fit in run["fits"]:
+                missing = {"names": run["names"], "seed": run["seed"], **fit, "status": "missing"}
+                found[fit["key"]] = records.get(fit["key"]) or missing
+        if not lists:
+            found |= {r["key"]: r for r in Store(directory).records()}
+        if len(found) == before and not lists:
+            raise ResultsError(
+                f"{directory} lists no fits: give a run or sweep directory (outputs/runs/…, multirun/…) or a store of records"
+            )
+    return as_table(list(found.values()))
+
+
+def write(table: pd.DataFrame, path: str) -> None:
+    """CSV or Parquet, by the name."""
+    if path.endswith(".parquet"):
+        table.to_parquet(path, index=False)
+    elif path.endswith((".csv", ".csv.gz")):
+        table.to_csv(path, index=False)
+    else:
+        raise ResultsError(f"--csv {path}: the name must end in .csv, .csv.gz or .parquet")
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over folds and seeds, per cell."""
+    groups = table.groupby(CELL, dropna=False, sort=False)
+    means = groups.agg(
+        fits=("key", "size"),
+        done=("status", lambda s: int((s == "done").sum())),
+        n_train=("n_train", "mean"),
+        n_classes=("n_classes", "max"),
+        mean=("balanced_accuracy", "mean"),
+        sd=("balanced_accuracy", "std"),
+        accuracy=("accuracy", "mean"),
+        auroc=("auroc", "mean"),
+        log_loss=("log_loss", "mean"),
+    ).reset_index()
+    means["naive"] = 1 / means["n_classes"]
+    return means
+
+
+def print_cells(table: pd.DataFrame, console: Console) -> None:
+    """The comparison: one line a cell; what is the same in all stands in the title."""
+    means = cells(table)
+    same = [c for c in CELL if means[c].nunique() == 1 and c not in ("model", "signal_removal")]
+    title = ", ".join(f"{c} {_word(means[c].iloc[0])}" for c in same if c != "control" or means[c].iloc[0] != "none")
+    view = Table(title=title, title_justify="left", title_style="", header_style="bold")
+    varying = [c for c in CELL if c not in same]
+    for column in varying:
+        view.add_column(column.replace("_", " "))
+    numbers = ("n train", "balanced accuracy", "naive", "AUROC", "log-loss", "fits")
+    for column in numbers:
+        view.add_column(column, justify="right")
+    for _, cell in means.iterrows():
+        fits = f"{cell.done}" + (f" of {cell.fits}" if cell.done < cell.fits else "")
+        spread = "" if pd.isna(cell.sd) else f" ± {cell.sd:.3f}"
+        accuracy = "–" if pd.isna(cell["mean"]) else f"{cell['mean']:.3f}{spread}"
+        view.add_row(
+            *(_word(cell[c]) for c in varying),
+            *("–" if pd.isna(cell.n_train) else f"{cell.n_train:,.0f}", accuracy, _number(cell.naive)),
+            *(_number(cell.auroc), _number(cell.log_loss), fits),
+        )
+    console.print(view)
+    problems = table[table.status != "done"]
+    for (status, reason), group in problems.groupby(["status", "reason"], dropna=False, sort=False):
+        text = f"{len(group)} fit{'s' if len(group) > 1 else ''} {status}"
+        console.print(text + ("" if pd.isna(reason) else f": {reason}"), highlight=False, markup=False)
+
+
+def print_fits(table: pd.DataFrame, console: Console, limit: int = 200) -> None:
+    """One line a fit, without the columns that are the same in all."""
+    shown = [*CELL, "seed", "fold", "n_train", "n_validation", *METRICS, "epochs", "seconds", "status"]
+    kept = [c for c in shown if c in ("fold", "balanced_accuracy", "seconds") or table[c].nunique(dropna=False) > 1]
+    view = Table(header_style="bold", title=f"{len(table):,} fits", title_justify="left", title_style="")
+    for column in kept:
+        view.add_column(column.replace("_", " "), justify="left" if table[column].dtype == object else "right")
+    for _, fit in table.head(limit).iterrows():
+        view.add_row(
+            *(_word(fit[c]) if c in CELL or c in ("seed", "fold", "status") else _number(fit[c]) for c in kept)
+        )
+    console.print(view)
+    if len(table) > limit:
+        console.print(f"… {len(table) - limit:,} more; --csv FILE holds all")
+
+
+def conclusion(table: pd.DataFrame) -> str:
+    """What the comparison shows, in one sentence made of its numbers, and what it does not show."""
+    means = cells(table).dropna(subset=["mean"])
+    if means.empty:
+        return "No fit is done, so there is nothing to compare."
+    linear = means.model.isin(["logistic_regression", "linear_svm"])
+    said = []
+    for removal, label in (("none", "with the signal present"), ("split", "after split signal removal")):
+        here = means[means.signal_removal == removal]
+        clauses = [
+            f"{kind} {_range(here[mask.loc[here.index]]['mean'])}"
+            for kind, mask in (("linear models reach", linear), ("the other models", ~linear))
+            if mask.loc[here.index].any()
+        ]
+        if clauses:
+            said.append(f"{label}, {' and '.join(clauses)}")
+    if not said:
+        return f"Balanced accuracy is {_range(means['mean'])}; the naive baseline is {_range(means['naive'])}."
+    text = f"Balanced accuracy (naive baseline {_range(means['naive'])}): {'; '.join(said)}."
+    if (means.signal_removal == "split").any():
+        text += (
+            " A model above the baseline after removal is not by itself evidence of non-linear signal: on clustered or "
+            "discrete data the removal writes the labels into the expression (README, 'What it can and cannot show')."
+        )
+    return text
+
+
+def _range(values: pd.Series) -> str:
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def _word(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: Any) -> str:
+    if pd.isna(value):
+        return "–"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.3f}"

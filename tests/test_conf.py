@@ -1,0 +1,95 @@
+"""Every shipped YAML is composed and run, tiny: a YAML that nobody runs is a bug."""
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from omegaconf import OmegaConf
+
+from beyondlinear.config import check
+
+CONF = ROOT / "conf"
+TINY = ["dataset.n_samples=60", "dataset.n_genes=12", "trainer.max_epochs=2", "trainer.threads=1", "split.folds=2"]
+GROUPS = ["model", "signal_removal", "control", "protocol", "trainer", "logger", "task"]
+CHOICES = [f"{g}={p.stem}" for g in GROUPS for p in sorted((CONF / g).glob("*.yaml"))]
+SIMULATED = [p.stem for p in sorted((CONF / "dataset").glob("simulated_*.yaml"))]
+EXPERIMENTS = [p.stem for p in sorted((CONF / "experiment").glob("*.yaml"))]
+
+
+def test_every_group_is_covered_here():
+    apart = {"dataset", "split", "experiment", "hydra"}
+    assert {p.name for p in CONF.iterdir() if p.is_dir()} == set(GROUPS) | apart
+    assert {p.stem for p in (CONF / "dataset").glob("*.yaml")} == {*SIMULATED, "file"}
+    assert {p.stem for p in (CONF / "split").glob("*.yaml")} == {"sample", "group", "study", "donor", "column"}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_choice_runs(run_here, choice):
+    forest = ["+model.estimator.max_depth=3"] if choice == "model=random_forest" else []
+    model = [] if choice.startswith("model=") else ["model=logistic_regression"]
+    records = run_here(*TINY, *model, choice, *forest)
+    assert [r["status"] for r in records] == ["done", "done"]
+    group, name = choice.split("=")
+    if group in records[0]["names"] and group != "task":
+        assert records[0]["names"][group] == name
+
+
+@pytest.mark.parametrize("dataset", SIMULATED)
+def test_simulated_dataset_runs(run_here, dataset):
+    records = run_here(f"dataset={dataset}", *TINY, "model=logistic_regression", "logger=none")
+    assert records[0]["data"]["n_genes"] == 12
+    assert 0.5 <= records[0]["data"]["bayes_accuracy"] <= 1
+
+
+@pytest.fixture
+def own_files(tmp_path: Path) -> list[str]:
+    """24 samples of 8 donors in 4 studies, as two files."""
+    lines = ["sample,label,donor,study,batch"]
+    values = ["sample,g1,g2"]
+    for i in range(24):
+        lines.append(f"s{i},{'ab'[i % 2]},d{i // 3},st{i // 6},{i // 12}")
+        values.append(f"s{i},{i % 2 + i / 100},{i % 5}")
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    (tmp_path / "x.csv").write_text("\n".join(values))
+    return [f"dataset.expression={tmp_path / 'x.csv'}", f"dataset.metadata={tmp_path / 'm.csv'}"]
+
+
+@pytest.mark.parametrize(
+    ("split", "n_folds"),
+    [
+        (["split=sample", "split.folds=2"], 2),
+        (["split=group", "split.group=[donor,study]", "split.folds=2"], 2),
+        (["split=study", "split.folds=null"], 4),
+        (["split=donor", "split.folds=4"], 4),
+        (["split=column", "split.column=batch"], 2),
+    ],
+)
+def test_split_runs_on_the_users_own_files(run_here, own_files, split, n_folds):
+    records = run_here(
+        "dataset=file", *own_files, *split, "model=logistic_regression", "trainer.max_epochs=2", "logger=none"
+    )
+    assert len(records) == n_folds
+    assert {r["status"] for r in records} == {"done"}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_cell_of_an_experiment_composes(experiment, compose_config):
+    grid = OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml").hydra.sweeper.params
+    for key, values in grid.items():
+        for value in str(values).split(","):
+            cfg = compose_config(f"experiment={experiment}", f"{key}={value}")
+            check(cfg)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_runs_narrowed_to_one_cell(train, tmp_path, experiment):
+    narrow = ["model=logistic_regression", "signal_removal=split", "seed=0", "dataset=simulated_mixed", *TINY]
+    done = train(f"experiment={experiment}", *narrow, "split.fractions=[1.0]")
+    assert "Launching 1 jobs locally" in done.stdout
+    assert len(list((tmp_path / "outputs" / "records").glob("*/*.json"))) == 2
+    assert len(list((tmp_path / "multirun" / experiment).glob("*/fits_*.json"))) == 1
+
+
+def test_every_file_opens_with_a_comment_that_says_what_it_is():
+    for path in CONF.rglob("*.yaml"):
+        assert path.read_text().startswith("#"), path

@@ -1,0 +1,96 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from beyondlinear.errors import ResultsError
+from beyondlinear.results import Store, fit_key, write_json
+
+CONFIG = {
+    "dataset": {"name": "file", "expression": "/a/x.csv"},
+    "split": {"name": "donor", "folds": 5, "fractions": [1.0], "only_folds": None},
+    "model": {"name": "five_layer", "optimizer": {"lr": 1e-4}},
+    "trainer": {"threads": 2},
+    "logger": {"name": "csv", "save_dir": "/runs/1"},
+    "results": {"store": "/records"},
+    "seed": 0,
+}
+
+
+def changed(path: str, value: object) -> dict:
+    config = json.loads(json.dumps(CONFIG))
+    node = config
+    *parents, last = path.split(".")
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    "path", ["dataset.expression", "logger.save_dir", "results.store", "split.fractions", "split.only_folds"]
+)
+def test_the_key_ignores_what_does_not_determine_a_fit(path):
+    assert fit_key(changed(path, "other"), "data", 0, 1.0) == fit_key(CONFIG, "data", 0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [("model.optimizer.lr", 2e-4), ("seed", 1), ("trainer.threads", 1), ("split.folds", 4)]
+)
+def test_the_key_sees_what_determines_a_fit(path, value):
+    assert fit_key(changed(path, value), "data", 0, 1.0) != fit_key(CONFIG, "data", 0, 1.0)
+
+
+def test_the_key_sees_data_fold_and_fraction_and_not_the_order_of_keys():
+    keys = {fit_key(CONFIG, d, f, s) for d in ("a", "b") for f in (0, 1) for s in (0.5, 1.0)}
+    assert len(keys) == 8
+    assert fit_key(dict(reversed(CONFIG.items())), "a", 0, 1) == fit_key(CONFIG, "a", 0, 1.0)
+
+
+def test_a_record_and_its_predictions_come_back(tmp_path):
+    store = Store(tmp_path)
+    predictions = {"sample_id": np.array(["s1", "ß2"]), "scores": np.array([[0.1, 0.9], [0.5, 0.5]])}
+    store.put(
+        {"key": "ab12", "status": "done", "metrics": {"log_loss": float("nan"), "auroc": np.float64(0.5)}}, predictions
+    )
+    assert store.get("ab12")["metrics"] == {"log_loss": None, "auroc": 0.5}
+    assert store.predictions("ab12")["sample_id"].tolist() == ["s1", "ß2"]
+    assert store.get("ffff") is None
+    assert [r["key"] for r in store.records()] == ["ab12"]
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    store = Store(tmp_path)
+    store.put({"key": "ab12"})
+    store.path("ab12").write_text('{"key": "ab')
+    with pytest.raises(ResultsError, match=r"ab12.json is not a readable record.*delete it"):
+        store.get("ab12")
+
+
+def test_a_writer_killed_half_way_leaves_the_old_record(tmp_path):
+    path = tmp_path / "record.json"
+    write_json(path, {"n": 1})
+    script = (
+        "import json, os, sys\n"
+        "from pathlib import Path\n"
+        "from beyondlinear import results\n"
+        "json.dump = lambda content, f, **k: (f.write('{\"n\": '), f.flush(), os._exit(9))\n"
+        f"results.write_json(Path({str(path)!r}), {{'n': 2}})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 9
+    assert json.loads(path.read_text()) == {"n": 1}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+def test_a_full_disk_is_said_and_nothing_half_written_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "beyondlinear.results.tempfile.mkstemp", lambda **k: (os.open("/dev/null", os.O_RDONLY), "/dev/full")
+    )
+    monkeypatch.setattr("beyondlinear.results.Path.unlink", lambda *a, **k: None)
+    with pytest.raises(ResultsError, match="No space left on device.*make room.*same command again"):
+        write_json(tmp_path / "record.json", {"n": 1})
+    assert not (tmp_path / "record.json").exists()

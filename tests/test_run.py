@@ -1,0 +1,220 @@
+"""A whole run, through the real config: what it writes, that it resumes, that it gives the same bits again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, mean_accuracy
+
+from beyondlinear.errors import ResultsError, SplitError
+from beyondlinear.results import Store
+
+TINY = [
+    "dataset=simulated_mixed",
+    "dataset.n_samples=80",
+    "dataset.n_genes=20",
+    "trainer.max_epochs=3",
+    "trainer.threads=1",
+    "logger=none",
+]
+MODELS = ["logistic_regression", "linear_svm", "three_layer", "five_layer", "random_forest"]
+
+
+def without_circumstances(record: dict) -> dict:
+    return {k: v for k, v in record.items() if k != "circumstances"}
+
+
+def same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_same_config_gives_the_same_record_and_predictions(run_here, tmp_path, model):
+    overrides = [*TINY, f"model={model}", "signal_removal=split", "split.folds=2", "split.fractions=[0.6]"]
+    if model == "random_forest":
+        overrides = [o for o in overrides if o != "logger=none"] + ["+model.estimator.max_depth=4", "logger=none"]
+    first, again = run_here(*overrides, store="one"), run_here(*overrides, store="two")
+    assert [r["status"] for r in first] == ["done", "done"]
+    for a, b in zip(first, again, strict=True):
+        a["config"]["results"] = b["config"]["results"] = None
+        assert without_circumstances(a) == without_circumstances(b)
+        assert same_bits(Store(tmp_path / "one").predictions(a["key"]), Store(tmp_path / "two").predictions(b["key"]))
+
+
+def test_a_record_says_what_determined_it(run_here, tmp_path):
+    (record,) = run_here(*TINY, "model=three_layer", "split.only_folds=[1]", "split.fractions=[0.5]")
+    assert record["names"] == {
+        "dataset": "simulated_mixed", "task": "label", "model": "three_layer", "signal_removal": "none",
+        "control": "none", "split": "sample", "protocol": "sound",
+    }  # fmt: skip
+    assert (record["fold"], record["fraction"], record["seed"]) == (1, 0.5, 0)
+    counts = record["counts"]
+    assert (counts["n_train"], counts["n_fit"] + counts["n_tune"], counts["n_validation"]) == (32, 32, 16)
+    assert record["hyperparameters"]["n_parameters"] == 20 * 10 + 10 + 10 * 5 + 5 + 5 * 2 + 2
+    assert record["config"]["model"]["optimizer"]["lr"] == record["hyperparameters"]["lr"]
+    assert len(record["training"]["history"]) == record["training"]["epochs"] == 3
+    assert record["data"]["n_samples"] == 80
+    assert {"torch", "python", "beyondlinear"} <= set(record["circumstances"]["versions"])
+    predictions = Store(tmp_path / "records").predictions(record["key"])
+    assert predictions["scores"].shape == (16, 2)
+    assert np.allclose(predictions["probabilities"].sum(1), 1)
+    recall = [(predictions["scores"].argmax(1) == c)[predictions["code"] == c].mean() for c in (0, 1)]
+    assert np.mean(recall) == pytest.approx(record["metrics"]["balanced_accuracy"])
+
+
+def test_finished_fits_are_not_repeated_and_longer_lists_reuse_them(run_here):
+    first = run_here(*TINY, "model=logistic_regression", "split.fractions=[0.5]")
+    more = run_here(*TINY, "model=logistic_regression", "split.fractions=[0.5,1.0]")
+    stamp = {r["key"]: r["circumstances"]["finished"] + str(r["circumstances"]["seconds"]) for r in first}
+    reused = [r for r in more if r["key"] in stamp]
+    assert len(more) == 10
+    assert {r["key"]: r["circumstances"]["finished"] + str(r["circumstances"]["seconds"]) for r in reused} == stamp
+
+
+def test_a_failed_fit_costs_no_other_and_is_made_again(run_here, monkeypatch):
+    from beyondlinear import classifier
+
+    real = classifier.predict
+    calls = iter([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+
+    def flaky(network, x):
+        if next(calls):
+            raise RuntimeError("out of memory")
+        return real(network, x)
+
+    monkeypatch.setattr(classifier, "predict", flaky)
+    overrides = [*TINY, "model=logistic_regression", "split.folds=3"]
+    with pytest.raises(ResultsError, match="1 of 3 fits failed, the first with RuntimeError: out of memory"):
+        run_here(*overrides)
+    monkeypatch.setattr(classifier, "predict", real)
+    assert [r["status"] for r in run_here(*overrides)] == ["done"] * 3
+
+
+def test_a_run_without_any_possible_fit_names_class_and_counts(run_here):
+    # 40 samples of a class with 1 % of them: 1 sample, which cannot be in fit, tune and validation
+    with pytest.raises(
+        SplitError, match=r"no fit of this run is possible.*class 'class_1'.*1 of its samples|class 'class_1'.*0 of"
+    ):
+        run_here(
+            "dataset=simulated_noise", "dataset.n_samples=100", "dataset.n_genes=5", "dataset.minority=0.01", *TINY[3:]
+        )
+
+
+def test_a_class_missing_from_validation_shifts_no_code(run_here, tmp_path):
+    """Bug 1 of the published code, end to end: three separable classes, the first absent from one held-out fold."""
+    rng = np.random.default_rng(0)
+    labels = ["A"] * 60 + ["B"] * 60 + ["C"] * 60
+    x = (np.repeat(np.eye(3), 60, axis=0) * 10 + rng.normal(0, 1, (180, 3))).astype(np.float32)
+    fold = ["one"] * 60 + ["one", "two"] * 60  # fold two holds B and C alone
+    lines = ["id,label,fold", *(f"s{i},{label},{fold[i]}" for i, label in enumerate(labels))]
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    rows = ["id,g1,g2,g3", *(f"s{i}," + ",".join(f"{v:.4f}" for v in x[i]) for i in range(180))]
+    (tmp_path / "x.csv").write_text("\n".join(rows))
+    with pytest.raises(SplitError):  # fold one is held out with all of A: nothing to train A on
+        run_here("dataset=file", f"dataset.expression={tmp_path / 'x.csv'}", f"dataset.metadata={tmp_path / 'm.csv'}",
+                 "model=logistic_regression", "split=column", "split.column=fold", "split.only_folds=[0]", "logger=none")  # fmt: skip
+    (record,) = run_here(
+        "dataset=file", f"dataset.expression={tmp_path / 'x.csv'}", f"dataset.metadata={tmp_path / 'm.csv'}",
+        "model=logistic_regression", "split=column", "split.column=fold", "split.only_folds=[1]", "logger=none",
+    )  # fmt: skip
+    assert record["held_out"] == "two"
+    assert record["data"]["classes"] == ["A", "B", "C"]
+    assert np.sum(record["confusion"], axis=1).tolist() == [0, 60 // 2, 60 // 2]
+    assert record["metrics"]["balanced_accuracy"] >= 0.99
+    assert "1 of 3 classes are absent from validation and not scored" in record["notes"]
+
+
+def test_removal_comes_after_fit_and_tune_are_apart(compose_config):
+    """Bug 6 of the published code: removal before subsetting leaves signal of opposite sign in fit and tune."""
+    from beyondlinear.config import build
+    from beyondlinear.run import prepare
+
+    differences = {}
+    for protocol in ("sound", "paper"):
+        cfg = compose_config("dataset=simulated_linear", "dataset.n_samples=200", "dataset.n_genes=30", f"protocol={protocol}",
+                             "signal_removal=split", "scale=none")  # fmt: skip
+        splitter = build(cfg.split)
+        adata = build(cfg.dataset)
+        samples = build(cfg.task).select(adata, splitter.groups(adata.obs))
+        fold = splitter.outer(samples, 0)[0]
+        parts, _ = prepare(samples, fold, splitter.inner(samples, fold, 0.5, 0), build(cfg.signal_removal), cfg)
+        differences[protocol] = {
+            name: part.x[part.codes == 1].mean(0, dtype=np.float64) - part.x[part.codes == 0].mean(0, dtype=np.float64)
+            for name, part in parts.items()
+        }
+    assert all(np.abs(d).max() < 1e-5 for d in differences["sound"].values())
+    paper = differences["paper"]
+    assert np.abs(paper["fit"]).max() > 0.1
+    assert np.corrcoef(paper["fit"], paper["tune"])[0, 1] < -0.1
+    assert np.abs(paper["validation"]).max() < 1e-5
+
+
+def test_protocol_paper_scales_over_all_samples(compose_config):
+    from beyondlinear.config import build
+    from beyondlinear.run import prepare
+
+    for protocol, exact in (("sound", False), ("paper", True)):
+        cfg = compose_config(
+            "dataset=simulated_noise",
+            "dataset.n_samples=100",
+            "dataset.n_genes=4",
+            f"protocol={protocol}",
+            "scale=minmax",
+        )
+        splitter, adata = build(cfg.split), build(cfg.dataset)
+        samples = build(cfg.task).select(adata, splitter.groups(adata.obs))
+        fold = splitter.outer(samples, 0)[0]
+        parts, _ = prepare(samples, fold, splitter.inner(samples, fold, 1.0, 0), build(cfg.signal_removal), cfg)
+        largest = max(part.x.max() for part in parts.values())
+        assert (abs(largest - 1) < 1e-6) == exact
+        assert (abs(parts["fit"].x.max() - 1) < 1e-6) != exact or exact
+
+
+def test_killed_half_way_the_same_command_ends_in_the_same_table(tmp_path):
+    command = [sys.executable, str(ROOT / "train.py"), *TINY[:3], "trainer.max_epochs=20", "model=three_layer", "split.fractions=[0.5,1.0]",
+               "trainer.stop_below=null", "logger=none"]  # fmt: skip
+
+    def last_table(directory: Path) -> list[str]:
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=True)
+        lines = done.stdout.splitlines()
+        start = max(i for i, line in enumerate(lines) if line.startswith("dataset simulated_mixed"))
+        return lines[start : start + 7]
+
+    for name in ("undisturbed", "killed"):
+        (tmp_path / name).mkdir()
+    undisturbed = last_table(tmp_path / "undisturbed")
+    killed = tmp_path / "killed"
+    for stop in (signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen(command, cwd=killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(list(killed.glob("outputs/records/*/*.json")))
+        while len(list(killed.glob("outputs/records/*/*.json"))) < before + 2 and process.poll() is None:
+            time.sleep(0.01)
+        os.kill(process.pid, stop)
+        assert process.wait() != 0
+    assert 4 <= len(list(killed.glob("outputs/records/*/*.json"))) < 10
+    assert last_table(killed) == undisturbed
+    for path in killed.glob("outputs/records/*/*.json"):
+        twin = tmp_path / "undisturbed" / path.relative_to(killed)
+        a, b = (without_circumstances(json.loads(p.read_text())) for p in (path, twin))
+        a["config"]["results"] = b["config"]["results"] = None
+        assert a == b
+        assert path.with_suffix(".npz").read_bytes() == twin.with_suffix(".npz").read_bytes()
+
+
+def test_the_full_removal_shows_its_artefact(run_here):
+    """S1: with every class mean equal over all samples, what is left in training is wrong by construction in validation."""
+    overrides = [
+        "dataset=simulated_noise",
+        "dataset.n_samples=300",
+        "dataset.n_genes=300",
+        "model=logistic_regression",
+        "logger=none",
+    ]
+    assert 0.42 <= mean_accuracy(run_here(*overrides)) <= 0.58
+    assert mean_accuracy(run_here(*overrides, "signal_removal=full")) < 0.35

@@ -1,0 +1,18 @@
+"""Compose the config in conf/ and run it: `python train.py --help`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from beyondlinear.config import explain_errors
+
+
+@explain_errors
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> None:
+    from beyondlinear.run import run  # torch loads only when a run needs it
+
+    run(cfg)
+
+
+if __name__ == "__main__":
+    main()
