@@ -116,13 +116,13 @@ def test_a_class_missing_from_validation_shifts_no_code(run_here, tmp_path):
     (tmp_path / "m.csv").write_text("\n".join(lines))
     rows = ["id,g1,g2,g3", *(f"s{i}," + ",".join(f"{v:.4f}" for v in x[i]) for i in range(180))]
     (tmp_path / "x.csv").write_text("\n".join(rows))
+    expression, metadata = f"dataset.expression={tmp_path / 'x.csv'}", f"dataset.metadata={tmp_path / 'm.csv'}"
+    files = ["dataset=file", expression, metadata, "logger=none"]
     with pytest.raises(SplitError):  # fold one is held out with all of A: nothing to train A on
-        run_here("dataset=file", f"dataset.expression={tmp_path / 'x.csv'}", f"dataset.metadata={tmp_path / 'm.csv'}",
-                 "model=logistic_regression", "split=column", "split.column=fold", "split.only_folds=[0]", "logger=none")  # fmt: skip
+        run_here(*files, "model=logistic_regression", "split=column", "split.column=fold", "split.only_folds=[0]")
     (record,) = run_here(
-        "dataset=file", f"dataset.expression={tmp_path / 'x.csv'}", f"dataset.metadata={tmp_path / 'm.csv'}",
-        "model=logistic_regression", "split=column", "split.column=fold", "split.only_folds=[1]", "logger=none",
-    )  # fmt: skip
+        *files, "model=logistic_regression", "split=column", "split.column=fold", "split.only_folds=[1]"
+    )
     assert record["held_out"] == "two"
     assert record["data"]["classes"] == ["A", "B", "C"]
     assert np.sum(record["confusion"], axis=1).tolist() == [0, 60 // 2, 60 // 2]
@@ -177,8 +177,8 @@ def test_protocol_paper_scales_over_all_samples(compose_config):
 
 
 def test_killed_half_way_the_same_command_ends_in_the_same_table(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), *TINY[:3], "trainer.max_epochs=20", "model=three_layer", "split.fractions=[0.5,1.0]",
-               "trainer.stop_below=null", "logger=none"]  # fmt: skip
+    settings = ["trainer.max_epochs=20", "trainer.stop_below=null", "model=three_layer", "split.fractions=[0.5,1.0]"]
+    command = [sys.executable, str(ROOT / "train.py"), *TINY[:3], *TINY[4:], *settings]
 
     def last_table(directory: Path) -> list[str]:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=300, check=True)

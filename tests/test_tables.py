@@ -46,7 +46,8 @@ def sweep(tmp_path, records: list[dict], listed: list[str] | None = None):
         store.put(r)
     fits = [{"key": k, "fold": 0, "fraction": 1.0} for k in listed or [r["key"] for r in records]]
     write_json(
-        tmp_path / "sweep" / "0" / "fits_x.json", {"store": str(store.root), "names": NAMES, "seed": 0, "fits": fits}
+        tmp_path / "sweep" / "0" / "fits_x.json",
+        {"store": str(store.root), "names": NAMES, "seed": 0, "config": {}, "fits": fits},
     )
     return tmp_path / "sweep"
 
@@ -104,6 +105,30 @@ def test_nothing_to_gather_is_said(tmp_path):
         tables.gather([tmp_path])
     with pytest.raises(ResultsError, match="is not a directory"):
         tables.gather([tmp_path / "none"])
+
+
+def test_different_settings_do_not_share_a_cell():
+    """Two lrs of one model are no repeats of each other; different seeds, stores and other models' keys are."""
+
+    def with_config(key: str, model: str, lr: float, seed: int) -> dict:
+        config = {
+            "model": {"name": model, "lr": lr},
+            "seed": seed,
+            "results": {"store": f"/{seed}"},
+            "dataset": {"seed": seed},
+        }
+        return record(key, 0.5, model=model, seed=seed, config=config)
+
+    table = tables.as_table(
+        [
+            with_config("aa", "five_layer", 1e-3, 0),
+            with_config("ab", "five_layer", 1e-4, 0),
+            with_config("ac", "five_layer", 1e-4, 1),
+            with_config("ad", "linear_svm", 5e-2, 0),
+        ]
+    )
+    cells = tables.cells(table).set_index("variant")
+    assert cells.fits.to_dict() == {"model.lr=0.0001": 2, "model.lr=0.001": 1, "": 1}
 
 
 def test_the_conclusion_is_made_of_the_tables_numbers():

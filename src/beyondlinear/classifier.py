@@ -1,6 +1,7 @@
 """The one LightningModule, and how a fit of it is trained, stopped and scored."""
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,10 @@ from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor, nn
 
 from beyondlinear.datamodule import EVALUATION_BATCH, Part, PartsDataModule
+from beyondlinear.errors import ConfigError
 from beyondlinear.metrics import softmax
+
+LARGEST_LR = 0.03  # that scaling up for few genes may reach; beyond it Adam jumps between solutions
 
 
 @dataclass(frozen=True)
@@ -155,14 +159,17 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class NetworkModel:
-    """A network trained by Adam on the fit part and stopped by the tune part.
+    """A network trained on the fit part and stopped by the tune part.
 
     network: called with (n_genes, n_classes); optimizer: called with the parameters.
+    lr_at_genes: the optimizer's lr is meant for this many genes and is used times lr_at_genes/n_genes; None uses it as it
+        is. An Adam step moves every weight by about lr, so a score by about lr·Σ|x|, which grows with the number of genes.
     """
 
     network: Callable[..., nn.Module]
     loss: Literal["cross_entropy", "hinge"]
     optimizer: Callable[..., torch.optim.Optimizer]
+    lr_at_genes: Annotated[int, Field(ge=1)] | None = None
 
     def fit(
         self, data: FitData, training: Training, logger: Any = False, on_epoch: Callable[[int, int], None] | None = None
@@ -176,7 +183,7 @@ class NetworkModel:
             network = self.network(data.fit.x.shape[1], data.n_classes)
             torch.manual_seed(data.seed("dropout"))
             weights = torch.from_numpy(data.class_weights()).float()
-            module = Classifier(network, LOSSES[self.loss], self.optimizer, weights)
+            module = Classifier(network, LOSSES[self.loss], self._optimizer(data.fit.x.shape[1]), weights)
             best = BestWeights()
             stopper = EarlyStopping(
                 "tune_loss", patience=training.patience, min_delta=0.0, stopping_threshold=training.stop_below
@@ -223,6 +230,16 @@ class NetworkModel:
                 "history": module.history,
             },
         )
+
+    def _optimizer(self, n_genes: int) -> Callable[..., torch.optim.Optimizer]:
+        if self.lr_at_genes is None:
+            return self.optimizer
+        lr = getattr(self.optimizer, "keywords", {}).get("lr")
+        if lr is None:
+            raise ConfigError(
+                "model.lr_at_genes scales model.optimizer.lr, which is not set; set it, or lr_at_genes=null"
+            )
+        return functools.partial(self.optimizer, lr=min(lr * self.lr_at_genes / n_genes, max(lr, LARGEST_LR)))
 
 
 class _Epochs(pl.Callback):

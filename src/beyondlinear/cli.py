@@ -1,6 +1,7 @@
 """The `beyondlinear` command: thin verbs, each at home in its own room."""
 
 import argparse
+import os
 import sys
 
 from beyondlinear.errors import UserError
@@ -13,13 +14,15 @@ def results(arguments: argparse.Namespace) -> None:
     from beyondlinear import tables
 
     table = tables.gather(arguments.directories, arguments.store)
+    if arguments.csv:
+        tables.write(table, arguments.csv)
     console = Console(width=None if sys.stdout.isatty() else 200)
     tables.print_cells(table, console)
     if not arguments.means:
         tables.print_fits(table, console)
     console.print(tables.conclusion(table), highlight=False, markup=False)
+    console.print(f"Records: {', '.join(table.attrs['stores'])}", highlight=False, markup=False)
     if arguments.csv:
-        tables.write(table, arguments.csv)
         console.print(f"{len(table):,} fits written to {arguments.csv}", highlight=False, markup=False)
 
 
@@ -37,4 +40,7 @@ def main() -> None:
         arguments.run(arguments)
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -28,8 +28,10 @@ FitOn = Enum("FitOn", ["fit", "all"])
 
 @dataclass
 class LearningRates:
-    linear: float = MISSING
+    logistic_regression: float = MISSING
+    linear_svm: float = MISSING
     net: float = MISSING
+    at_genes: int | None = MISSING
 
 
 @dataclass

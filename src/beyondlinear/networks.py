@@ -23,8 +23,8 @@ class ThreeLayer(nn.Module):
         super().__init__()
         half, quarter = _width(n_genes, 2, n_classes), _width(n_genes, 4, n_classes)
         self.layers = nn.Sequential(
-            *(nn.Linear(n_genes, half), nn.ReLU(), nn.Dropout(dropout)),
-            *(nn.Linear(half, quarter), nn.ReLU(), nn.Dropout(dropout)),
+            *(_hidden(n_genes, half), nn.ReLU(), nn.Dropout(dropout)),
+            *(_hidden(half, quarter), nn.ReLU(), nn.Dropout(dropout)),
             nn.Linear(quarter, n_classes),
         )
 
@@ -46,6 +46,20 @@ class FiveLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
+
+
+def _hidden(n_in: int, n_out: int) -> nn.Linear:
+    """A hidden layer whose ReLU kinks lie within the data: He et al. (2015) weights and biases from U(−1, 1).
+
+    torch's biases are ±1/√n_in, next to nothing: on centred features every kink then passes through the origin, the net is
+    all but homogeneous, and with linear signal removed it memorises rows before it finds the class that differs in spread
+    (measured: 0.69–0.91 on simulated_mixed under split removal, at any learning rate, against 1.00 with these). Batch
+    normalisation brings offsets of its own, so five_layer keeps torch's initialisation, which does better there.
+    """
+    layer = nn.Linear(n_in, n_out)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.uniform_(layer.bias, -1, 1)
+    return layer
 
 
 def _width(n_genes: int, divisor: int, n_classes: int) -> int:

@@ -81,7 +81,7 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     ]
     _announce(names, samples, fits)
     listed = [{"key": f.key, "fold": f.fold.number, "fraction": f.fraction} for f in fits]
-    listing = {"store": str(store.root), "names": names, "seed": cfg.seed, "fits": listed}
+    listing = {"store": str(store.root), "names": names, "seed": cfg.seed, "config": config, "fits": listed}
     write_json(directory / f"fits_{fit_key(config, fingerprint, -1, 0)}.json", listing)
 
     records = {f.key: store.get(f.key) for f in fits}
@@ -102,7 +102,8 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
             }
             predictions = _make(fit, record, cfg, samples, splitter, removal, model, training, directory, progress)
             record["warnings"] = [*notices, *record.get("warnings", [])]
-            store.put(record | {"config": config}, predictions)
+            record["config"] = config
+            store.put(record, predictions)
             records[fit.key] = record
             progress.fit_done(_said(record))
     made = [records[f.key] or {} for f in fits]

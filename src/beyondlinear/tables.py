@@ -1,7 +1,7 @@
 """From records to tables: one row a fit, one row a cell (a cell's fits are its folds and seeds)."""
 
-import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,27 @@ from rich.table import Table
 from beyondlinear.errors import ResultsError
 from beyondlinear.results import Store, read_json
 
-log = logging.getLogger(__name__)
-
 NAMES = ["dataset", "task", "model", "signal_removal", "control", "split", "protocol"]
 METRICS = ["balanced_accuracy", "accuracy", "macro_f1", "auroc", "log_loss"]
 COUNTS = ["n_train", "n_fit", "n_tune", "n_validation", "n_train_groups", "n_classes"]
-COLUMNS = [*NAMES, "seed", "fold", "fraction", *COUNTS, *METRICS, "epochs", "seconds", "status", "reason", "key"]
-CELL = [*NAMES, "fraction"]
+COLUMNS = [
+    *NAMES,
+    "variant",
+    "seed",
+    "fold",
+    "fraction",
+    *COUNTS,
+    *METRICS,
+    "epochs",
+    "seconds",
+    "status",
+    "reason",
+    "key",
+]
+CELL = [*NAMES, "variant", "fraction"]
+
+# keys of a config that may differ between the fits of one cell
+_FREE = ("seed", "dataset.seed", "results.", "logger.", "split.fractions", "split.only_folds")
 
 
 def row(record: dict[str, Any]) -> dict[str, Any]:
@@ -31,20 +45,51 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame([row(r) for r in records], columns=COLUMNS)
+    rows = [row(r) | {"variant": v} for r, v in zip(records, _variants(records), strict=True)]
+    table = pd.DataFrame(rows, columns=COLUMNS)
     numbers = [*COUNTS, *METRICS, "epochs", "seconds"]
     table[numbers] = table[numbers].apply(pd.to_numeric)
     return table.sort_values([*CELL, "seed", "fold"], ignore_index=True)
 
 
+def _variants(records: Sequence[dict[str, Any]]) -> list[str]:
+    """What else differs between records of the same names, e.g. "dataset.n_clusters=8": such fits are no repeats of each
+    other and must not share a cell."""
+    configs = [dict(_flat(r.get("config", {}))) for r in records]
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for r, config in zip(records, configs, strict=True):
+        for key, value in config.items():
+            values[_scope(key, r), key].add(str(value))
+    return [
+        ", ".join(f"{key}={config[key]}" for key in sorted(config) if len(values[_scope(key, r), key]) > 1)
+        for r, config in zip(records, configs, strict=True)
+    ]
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}.")
+        elif not path.startswith(_FREE):
+            yield path, value
+
+
+def _scope(key: str, record: dict[str, Any]) -> str:
+    """Keys of a group are compared among records with the same choice in it: a net's lr is no variant of a forest's."""
+    group = key.split(".")[0]
+    return f"{group}={record['names'].get(group)}|{record['names']['protocol']}"
+
+
 def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.DataFrame:
     """All fits of run and sweep directories (or of a store of records), one row each; a fit without a record is
-    'missing'.
+    'missing'. `attrs["stores"]` says where the records lie.
 
     :param store: where the records are now, if they were moved since
     :raises ResultsError: a directory that does not exist or lists no fits
     """
     found: dict[str, dict[str, Any]] = {}
+    stores: list[str] = []
     for directory in map(Path, directories):
         if not directory.is_dir():
             raise ResultsError(f"{directory} is not a directory")
@@ -53,16 +98,26 @@ def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.Da
         for path in lists:
             run = read_json(path)
             records = Store(store or run["store"])
+            stores.append(str(records.root))
             for fit in run["fits"]:
-                missing = {"names": run["names"], "seed": run["seed"], **fit, "status": "missing"}
+                missing = {
+                    "names": run["names"],
+                    "seed": run["seed"],
+                    "config": run["config"],
+                    **fit,
+                    "status": "missing",
+                }
                 found[fit["key"]] = records.get(fit["key"]) or missing
         if not lists:
             found |= {r["key"]: r for r in Store(directory).records()}
+            stores.append(str(directory.absolute()))
         if len(found) == before and not lists:
             raise ResultsError(
                 f"{directory} lists no fits: give a run or sweep directory (outputs/runs/…, multirun/…) or a store of records"
             )
-    return as_table(list(found.values()))
+    table = as_table(list(found.values()))
+    table.attrs["stores"] = sorted(set(stores))
+    return table
 
 
 def write(table: pd.DataFrame, path: str) -> None:
@@ -97,7 +152,7 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
     """The comparison: one line a cell; what is the same in all stands in the title."""
     means = cells(table)
     same = [c for c in CELL if means[c].nunique() == 1 and c not in ("model", "signal_removal")]
-    title = ", ".join(f"{c} {_word(means[c].iloc[0])}" for c in same if c != "control" or means[c].iloc[0] != "none")
+    title = ", ".join(f"{c} {_word(means[c].iloc[0])}" for c in same if means[c].iloc[0] not in ("none", ""))
     view = Table(title=title, title_justify="left", title_style="", header_style="bold")
     varying = [c for c in CELL if c not in same]
     for column in varying:
@@ -129,9 +184,7 @@ def print_fits(table: pd.DataFrame, console: Console, limit: int = 200) -> None:
     for column in kept:
         view.add_column(column.replace("_", " "), justify="left" if table[column].dtype == object else "right")
     for _, fit in table.head(limit).iterrows():
-        view.add_row(
-            *(_word(fit[c]) if c in CELL or c in ("seed", "fold", "status") else _number(fit[c]) for c in kept)
-        )
+        view.add_row(*(_number(fit[c]) if c in (*METRICS, "seconds") else _word(fit[c]) for c in kept))
     console.print(view)
     if len(table) > limit:
         console.print(f"… {len(table) - limit:,} more; --csv FILE holds all")
@@ -170,10 +223,10 @@ def _range(values: pd.Series) -> str:
 
 
 def _word(value: Any) -> str:
+    if pd.isna(value):
+        return "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: Any) -> str:
-    if pd.isna(value):
-        return "–"
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 2 else f"{value:.3f}"
+    return "–" if pd.isna(value) else f"{value:.3f}"

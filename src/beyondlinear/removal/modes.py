@@ -63,8 +63,8 @@ def _remove_labels(x: np.ndarray, codes: np.ndarray, classes: list[str], where: 
     single = [classes[c] for c in present if counts[c] < 2]
     if single:
         raise RemovalError(
-            f"signal removal is not defined on {where}: class {', '.join(map(repr, single))} has 1 sample there, which would be "
-            "set to the common level exactly; at least 2 are needed (10 advised)"
+            f"signal removal is not defined on {where}: class {', '.join(map(repr, single))} has 1 sample there, which "
+            "would be set to the common level exactly; at least 2 are needed (10 advised)"
         )
     remove_class_means(x, codes, len(classes), out=x)
     few = [f"{classes[c]} {counts[c]}" for c in present if counts[c] < FEW]
