@@ -110,8 +110,6 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     for text in dict.fromkeys(w for r in made for w in r.get("warnings", [])):
         log.warning("warning: %s", text)
     tables.print_cells(tables.as_table(made), Console(width=None if sys.stdout.isatty() else 160))
-    if "bayes_accuracy" in uns:
-        log.info("No model can honestly exceed the Bayes accuracy of these data, %.3f.", uns["bayes_accuracy"])
     log.info("records: %s   this run: %s", store.root, directory)
     _raise_unless_some_done(made)
 

@@ -23,6 +23,7 @@ COLUMNS = [
     "fraction",
     *COUNTS,
     *METRICS,
+    "bayes_accuracy",
     "epochs",
     "seconds",
     "status",
@@ -39,6 +40,7 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
     """One record as a row of COLUMNS; what a skipped fit does not have is missing."""
     parts: list[dict[str, Any]] = [record["names"], record, record.get("counts", {}), record.get("metrics", {})]
     merged = {k: v for part in parts for k, v in part.items()}
+    merged["bayes_accuracy"] = record.get("data", {}).get("bayes_accuracy")
     merged["epochs"] = record.get("training", {}).get("epochs")
     merged["seconds"] = record.get("circumstances", {}).get("seconds")
     return {c: merged.get(c) for c in COLUMNS}
@@ -47,7 +49,7 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
 def as_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     rows = [row(r) | {"variant": v} for r, v in zip(records, _variants(records), strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    numbers = [*COUNTS, *METRICS, "epochs", "seconds"]
+    numbers = [*COUNTS, *METRICS, "bayes_accuracy", "epochs", "seconds"]
     table[numbers] = table[numbers].apply(pd.to_numeric)
     return table.sort_values([*CELL, "seed", "fold"], ignore_index=True)
 
@@ -143,6 +145,7 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
         accuracy=("accuracy", "mean"),
         auroc=("auroc", "mean"),
         log_loss=("log_loss", "mean"),
+        bayes=("bayes_accuracy", "mean"),
     ).reset_index()
     means["naive"] = 1 / means["n_classes"]
     return means
@@ -157,7 +160,8 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
     varying = [c for c in CELL if c not in same]
     for column in varying:
         view.add_column(column.replace("_", " "))
-    numbers = ("n train", "balanced accuracy", "naive", "AUROC", "log-loss", "fits")
+    bayes = bool(means.bayes.notna().any())  # known for simulations alone
+    numbers = ("n train", "balanced accuracy", "naive", *(["Bayes"] * bayes), "AUROC", "log-loss", "fits")
     for column in numbers:
         view.add_column(column, justify="right")
     for _, cell in means.iterrows():
@@ -167,6 +171,7 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
         view.add_row(
             *(_word(cell[c]) for c in varying),
             *("–" if pd.isna(cell.n_train) else f"{cell.n_train:,.0f}", accuracy, _number(cell.naive)),
+            *([_number(cell.bayes)] * bayes),
             *(_number(cell.auroc), _number(cell.log_loss), fits),
         )
     console.print(view)
