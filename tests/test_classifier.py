@@ -81,6 +81,24 @@ def test_class_weights_are_inverse_frequencies_with_mean_1():
     assert weights[codes].mean() == 1
 
 
+def test_probabilities_are_those_of_the_data_as_they_are():
+    """Class weights train as if classes were equally common; on noise with 5 % of class 1 the log-loss must be the
+    constant's, −(0.95 log 0.95 + 0.05 log 0.05) = 0.199, not log 2."""
+    rng = np.random.default_rng(0)
+    codes = (np.arange(2000) % 20 == 0).astype(int)
+    part = Part(rng.normal(size=(2000, 3)).astype(np.float32), codes, np.arange(2000))
+    outcome = model().fit(FitData(part, part, part.x, 2, lambda use: 1), SETTINGS)
+    assert outcome.probabilities[:, 1].mean() == pytest.approx(0.05, abs=0.01)
+    assert -np.log(outcome.probabilities[np.arange(2000), codes]).mean() == pytest.approx(0.199, abs=0.01)
+
+
+def test_a_fit_says_whether_its_tune_loss_ever_beat_a_constants(scripted):
+    scripted([0.7, 0.69, 0.71, *[0.8] * 30])  # log 2 = 0.6931
+    assert model().fit(data(), SETTINGS).training["beats_constant"]
+    scripted([0.7, 0.694, 0.71, *[0.8] * 30])
+    assert not model().fit(data(), SETTINGS).training["beats_constant"]
+
+
 def test_the_tune_loss_is_weighted():
     """Bug 9 of the published code: the tune loss ignored the class weights."""
     codes = torch.tensor([0, 0, 0, 1])

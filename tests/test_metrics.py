@@ -48,6 +48,23 @@ def test_one_class_in_validation_has_no_auroc():
     assert judged.metrics["balanced_accuracy"] == pytest.approx(2 / 3)
 
 
+def test_auroc_ranks_by_scores_and_not_by_a_calibration_that_turned_them_round():
+    """Anti-predictive scores, as full removal makes them: Platt's slope comes out negative, the AUROC stays below 0.5."""
+    scores, codes = random_scores(400, 2)
+    turned = platt_scaling(-scores, codes, -scores)
+    assert turned[codes == 1, 1].mean() > 0.5
+    judged = evaluate(-scores, codes, turned, [])
+    assert judged.metrics["auroc"] == pytest.approx(1 - evaluate(scores, codes, None, []).metrics["auroc"], abs=1e-6)
+    assert judged.metrics["auroc"] < 0.5
+
+
+def test_auroc_keeps_its_resolution_for_very_large_scores():
+    scores, codes = random_scores(300, 2)
+    large, small = (evaluate(scores * s, codes, None, []).metrics["auroc"] for s in (100, 0.01))
+    assert large == pytest.approx(roc_auc_score(codes, scores[:, 1] - scores[:, 0]), abs=1e-6)
+    assert small == pytest.approx(large, abs=1e-6)
+
+
 @pytest.mark.parametrize("k", [2, 4])
 def test_platt_scaling_calibrates_scores_of_any_scale(k):
     scores, codes = random_scores(8000, k)

@@ -57,7 +57,9 @@ def test_a_record_says_what_determined_it(run_here, tmp_path):
     counts = record["counts"]
     assert (counts["n_train"], counts["n_fit"] + counts["n_tune"], counts["n_validation"]) == (32, 32, 16)
     assert record["hyperparameters"]["n_parameters"] == 20 * 10 + 10 + 10 * 5 + 5 + 5 * 2 + 2
-    assert record["config"]["model"]["optimizer"]["lr"] == record["hyperparameters"]["lr"]
+    # 3e-4 is meant for 5,000 genes; with 20 it grows to the most it may
+    assert record["config"]["model"]["optimizer"]["lr"] == 3e-4
+    assert record["hyperparameters"]["lr"] == 0.03
     assert len(record["training"]["history"]) == record["training"]["epochs"] == 3
     assert record["data"]["n_samples"] == 80
     assert {"torch", "python", "beyondlinear"} <= set(record["circumstances"]["versions"])
@@ -159,21 +161,59 @@ def test_protocol_paper_scales_over_all_samples(compose_config):
     from beyondlinear.config import build
     from beyondlinear.run import prepare
 
-    for protocol, exact in (("sound", False), ("paper", True)):
-        cfg = compose_config(
-            "dataset=simulated_noise",
-            "dataset.n_samples=100",
-            "dataset.n_genes=4",
-            f"protocol={protocol}",
-            "scale=minmax",
-        )
+    largest = {}
+    for protocol in ("sound", "paper"):
+        data = ["dataset=simulated_noise", "dataset.n_samples=100", "dataset.n_genes=40"]
+        cfg = compose_config(*data, f"protocol={protocol}", "scale=minmax")
         splitter, adata = build(cfg.split), build(cfg.dataset)
         samples = build(cfg.task).select(adata, splitter.groups(adata.obs))
         fold = splitter.outer(samples, 0)[0]
         parts, _ = prepare(samples, fold, splitter.inner(samples, fold, 1.0, 0), build(cfg.signal_removal), cfg)
-        largest = max(part.x.max() for part in parts.values())
-        assert (abs(largest - 1) < 1e-6) == exact
-        assert (abs(parts["fit"].x.max() - 1) < 1e-6) != exact or exact
+        largest[protocol] = {name: part.x.max(0) for name, part in parts.items()}
+    # sound: every gene reaches 1 in the fit part, and validation, unseen, goes beyond it
+    assert np.allclose(largest["sound"]["fit"], 1, atol=1e-6)
+    assert largest["sound"]["validation"].max() > 1.01
+    # paper: the largest value of a gene over all samples is 1, wherever it lies
+    assert np.allclose(np.max(list(largest["paper"].values()), axis=0), 1, atol=1e-6)
+    assert largest["paper"]["fit"].min() < 0.99
+
+
+def test_protocol_paper_is_the_papers_choices(compose_config):
+    cfg = compose_config("protocol=paper", "model=three_layer")
+    assert (cfg.scale.name, cfg.trainer.batch_size, cfg.trainer.gradient_clip) == ("minmax", 16, 0.01)
+    assert (cfg.model.optimizer.lr, cfg.model.lr_at_genes, cfg.trainer.stop_below) == (1e-5, None, None)
+    assert cfg.model.network.initialisation == "torch"
+
+
+def own_data(directory: Path, folds: list[int]) -> list[str]:
+    rng = np.random.default_rng(0)
+    labels = ["a", "b"] * 30
+    lines = ["id,label,fold", *(f"s{i},{label},{folds[i]}" for i, label in enumerate(labels))]
+    (directory / "m.csv").write_text("\n".join(lines))
+    rows = ["id,g1,g2", *(f"s{i},{rng.normal() + i % 2:.4f},{rng.normal():.4f}" for i in range(60))]
+    (directory / "x.csv").write_text("\n".join(rows))
+    files = [f"dataset.expression={directory / 'x.csv'}", f"dataset.metadata={directory / 'm.csv'}"]
+    return ["dataset=file", *files, "split=column", "split.column=fold", "model=logistic_regression", "logger=none"]
+
+
+def test_a_changed_fold_column_is_a_new_fit(run_here, tmp_path):
+    before = run_here(*own_data(tmp_path, [i // 2 % 3 for i in range(60)]))
+    after = run_here(*own_data(tmp_path, [i // 20 for i in range(60)]))
+    assert not {r["key"] for r in before} & {r["key"] for r in after}
+
+
+def test_a_fit_made_by_another_run_in_the_meantime_is_taken_over(run_here, tmp_path, monkeypatch):
+    overrides = [*TINY, "model=logistic_regression", "split.folds=2"]
+    made = {r["key"]: r for r in run_here(*overrides)}
+    real, asked = Store.get, []
+
+    def late(self, key):  # at the start of the run nothing is there yet
+        asked.append(key)
+        return None if asked.count(key) == 1 else real(self, key)
+
+    monkeypatch.setattr(Store, "get", late)
+    again = run_here(*overrides)
+    assert {r["key"]: r["circumstances"] for r in again} == {k: r["circumstances"] for k, r in made.items()}
 
 
 def test_killed_half_way_the_same_command_ends_in_the_same_table(tmp_path):

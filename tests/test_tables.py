@@ -1,5 +1,6 @@
 import io
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -43,7 +44,7 @@ def printed(function, table: pd.DataFrame) -> str:
 def sweep(tmp_path, records: list[dict], listed: list[str] | None = None):
     store = Store(tmp_path / "records")
     for r in records:
-        store.put(r)
+        store.put(r, {"scores": np.zeros((1, 2))})
     fits = [{"key": k, "fold": 0, "fraction": 1.0} for k in listed or [r["key"] for r in records]]
     write_json(
         tmp_path / "sweep" / "0" / "fits_x.json",

@@ -36,6 +36,11 @@ class FitData:
         counts = np.bincount(self.fit.codes, minlength=self.n_classes)
         return len(self.fit) / (self.n_classes * counts)
 
+    def log_frequencies(self) -> np.ndarray:
+        """(n_classes,) log shares of the classes in the fit part. Class weights train a model as if classes were equally
+        common; added to its scores these give back the probabilities of the data as they are (Saerens et al. 2002)."""
+        return np.log(np.bincount(self.fit.codes, minlength=self.n_classes) / len(self.fit))
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -209,13 +214,13 @@ class NetworkModel:
         final = best.loss if data.tune is not None else module.history[-1]["train_loss"]
         if not math.isfinite(final):
             raise TrainingDiverged(
-                f"the loss is {final} after epoch 1; lower model.optimizer.lr or set trainer.gradient_clip"
+                f"the loss is {final} after the training; lower model.optimizer.lr or set trainer.gradient_clip"
             )
         scores = predict(module.network, data.validation_x)
         group = module.optimizers(use_pl_optimizer=False).param_groups[0]  # type: ignore[union-attr]
         return Outcome(
             scores=scores,
-            probabilities=softmax(scores) if self.loss == "cross_entropy" else None,
+            probabilities=softmax(scores + data.log_frequencies()) if self.loss == "cross_entropy" else None,
             tune_scores=predict(module.network, data.tune.x) if data.tune is not None else None,
             hyperparameters={
                 "lr": group["lr"],
@@ -226,10 +231,18 @@ class NetworkModel:
             training={
                 "epochs": len(module.history),
                 "best_epoch": best.epoch + 1 if data.tune is not None else None,
+                "beats_constant": best.loss < self._constant_loss(data) if data.tune is not None else None,
                 "stopped_by": _why_stopped(module.history, best, training) if data.tune is not None else "fixed epochs",
                 "history": module.history,
             },
         )
+
+    def _constant_loss(self, data: FitData) -> float:
+        """Weighted tune loss of equal scores for all classes, which takes no training."""
+        assert data.tune is not None
+        codes = torch.from_numpy(data.tune.codes)
+        losses = LOSSES[self.loss](torch.zeros(len(codes), data.n_classes), codes)
+        return float((torch.from_numpy(data.class_weights())[codes] * losses).mean())
 
     def _optimizer(self, n_genes: int) -> Callable[..., torch.optim.Optimizer]:
         if self.lr_at_genes is None:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NoReturn, get_type_hints
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -41,6 +42,9 @@ class Protocol:
     gradient_clip: float | None = MISSING
     learning_rate: LearningRates = field(default_factory=LearningRates)
     fit_on: FitOn = MISSING
+    scale: Scale = MISSING
+    stop_below: float | None = MISSING
+    initialisation: str = MISSING
     removal_before_subsetting: bool = MISSING
 
 
@@ -207,12 +211,20 @@ def explain_errors(main: Callable[[], Any]) -> Callable[[], Any]:
             text = str(e)
         except (HydraException, OmegaConfBaseException) as e:
             text = _explain(e)
+        except yaml.YAMLError as e:
+            text = f"a config file is not valid YAML: {e}"
+        except KeyboardInterrupt:
+            _leave("interrupted; finished fits are recorded and the same command continues", 130)
         finally:
             del os.environ["HYDRA_FULL_ERROR"]
-        print(f"\nerror: {text}\n(HYDRA_FULL_ERROR=1 shows where it was raised)", file=sys.stderr)
-        sys.exit(1)
+        _leave(f"error: {text}\n(HYDRA_FULL_ERROR=1 shows where it was raised)", 1)
 
     return wrapped
+
+
+def _leave(text: str, code: int) -> NoReturn:
+    print(f"\n{text}", file=sys.stderr)
+    sys.exit(code)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -26,8 +26,8 @@ class Part:
 class Batches:
     """All batches of one pass over (x, codes), by index on the device they lie on.
 
-    Batches differ in size by at most one sample, so that none is left with a single sample (batch normalisation has no
-    variance there). A generator makes each pass a new random order; without one the order is the data's.
+    Batches differ in size by at most one sample, so that a batch size of 3 or more leaves none with a single sample (batch
+    normalisation has no variance there). A generator makes each pass a new random order; without one the order is the data's.
     """
 
     def __init__(self, x: Tensor, codes: Tensor, batch_size: int, generator: torch.Generator | None = None) -> None:
@@ -60,11 +60,11 @@ class PartsDataModule(pl.LightningDataModule):
         self.generator = torch.Generator().manual_seed(order_seed)
 
     def train_dataloader(self) -> Batches:
-        part = self.fit_part
-        return Batches(torch.from_numpy(part.x), torch.from_numpy(part.codes), self.batch_size, self.generator)
+        return Batches(*self._on_device(self.fit_part), self.batch_size, self.generator)
 
     def val_dataloader(self) -> Batches | list:
-        part = self.tune_part
-        if part is None:
-            return []
-        return Batches(torch.from_numpy(part.x), torch.from_numpy(part.codes), EVALUATION_BATCH)
+        return Batches(*self._on_device(self.tune_part), EVALUATION_BATCH) if self.tune_part is not None else []
+
+    def _on_device(self, part: Part) -> tuple[Tensor, Tensor]:
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        return torch.from_numpy(part.x).to(device), torch.from_numpy(part.codes).to(device)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from beyondlinear.classifier import FitData, Outcome, Training
 
 
@@ -26,9 +28,14 @@ class EstimatorModel:
         estimator = self.estimator(**{k: v for k, v in extra.items() if k in accepted})
         estimator.fit(data.fit.x, data.fit.codes)
         return Outcome(
-            scores=estimator.predict_proba(data.validation_x),
+            scores=_log_shares(estimator, data.validation_x),
             probabilities=None,
-            tune_scores=estimator.predict_proba(data.tune.x) if data.tune is not None else None,
+            tune_scores=_log_shares(estimator, data.tune.x) if data.tune is not None else None,
             hyperparameters={k: v for k, v in estimator.get_params().items() if k not in extra},
             training={"epochs": None},
         )
+
+
+def _log_shares(estimator: Any, x: np.ndarray) -> np.ndarray:
+    """Log of the vote shares, so that differences are log-odds; a share of 0 counts as half a vote in 500."""
+    return np.log(np.maximum(estimator.predict_proba(x), 1e-3))

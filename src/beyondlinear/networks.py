@@ -1,6 +1,7 @@
 """The paper's networks. They know tensors and nothing else: (n, n_genes) float32 in, (n, n_classes) scores out."""
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -19,12 +20,19 @@ class Linear(nn.Module):
 class ThreeLayer(nn.Module):
     """p → p/2 → p/4 → classes; ReLU and dropout after each hidden layer."""
 
-    def __init__(self, n_genes: int, n_classes: int, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        n_genes: int,
+        n_classes: int,
+        dropout: float = 0.5,
+        initialisation: Literal["torch", "offsets"] = "offsets",
+    ) -> None:
         super().__init__()
         half, quarter = _width(n_genes, 2, n_classes), _width(n_genes, 4, n_classes)
+        hidden = nn.Linear if initialisation == "torch" else _with_offsets
         self.layers = nn.Sequential(
-            *(_hidden(n_genes, half), nn.ReLU(), nn.Dropout(dropout)),
-            *(_hidden(half, quarter), nn.ReLU(), nn.Dropout(dropout)),
+            *(hidden(n_genes, half), nn.ReLU(), nn.Dropout(dropout)),
+            *(hidden(half, quarter), nn.ReLU(), nn.Dropout(dropout)),
             nn.Linear(quarter, n_classes),
         )
 
@@ -48,7 +56,7 @@ class FiveLayer(nn.Module):
         return self.layers(x)
 
 
-def _hidden(n_in: int, n_out: int) -> nn.Linear:
+def _with_offsets(n_in: int, n_out: int) -> nn.Linear:
     """A hidden layer whose ReLU kinks lie within the data: He et al. (2015) weights and biases from U(−1, 1).
 
     torch's biases are ±1/√n_in, next to nothing: on centred features every kink then passes through the origin, the net is

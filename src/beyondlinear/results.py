@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from beyondlinear.errors import ResultsError
+from beyondlinear.splits import Fold
 
 # raised when results change on purpose: earlier records are then not taken for today's
 NUMERICS_VERSION = 1
@@ -31,17 +32,29 @@ _NOT_SCIENCE = {"dataset", "logger", "results"}
 _NOT_SCIENCE_OF_SPLIT = {"fractions", "only_folds"}
 
 
-def fit_key(config: Mapping[str, Any], fingerprint: str, fold: int, fraction: float) -> str:
-    """The key of a fit: a hash of all that determines it.
+def fit_key(config: Mapping[str, Any], fingerprint: str, fold: Fold, fraction: float) -> str:
+    """The key of a fit: a hash of all that determines it, the rows of its fold included.
 
     Paths, trackers and the other folds and fractions of the run are left out, so that a moved file or a longer list of
     fractions finds what was computed before. Commit and package versions are stored in the record, not hashed.
     """
     science = {k: v for k, v in config.items() if k not in _NOT_SCIENCE}
     science["split"] = {k: v for k, v in config["split"].items() if k not in _NOT_SCIENCE_OF_SPLIT}
+    # the model's own lr is resolved; those of the other models say nothing about this fit
+    science["protocol"] = {k: v for k, v in config["protocol"].items() if k != "learning_rate"}
     science["dataset"] = config["dataset"]["name"]
-    science |= {"fingerprint": fingerprint, "fold": fold, "fraction": float(fraction), "numerics": NUMERICS_VERSION}
-    text = json.dumps(science, sort_keys=True, separators=(",", ":"), default=str)
+    rows = {part: hashlib.sha256(where.astype("<i8").tobytes()).hexdigest() for part, where in fold.parts().items()}
+    science |= {"fingerprint": fingerprint, "fold": fold.number, "rows": rows, "fraction": float(fraction)}
+    return _hash(science | {"numerics": NUMERICS_VERSION})
+
+
+def run_key(config: Mapping[str, Any]) -> str:
+    """The name of a run's list of fits: its config, so that the same run in the same directory replaces its list."""
+    return _hash({k: v for k, v in config.items() if k not in ("logger", "results")})
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -55,11 +68,15 @@ class Store:
         return self.root / key[:2] / f"{key}.json"
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The record of a fit, or None.
+        """The record of a fit, or None; a fit that is done but lost its predictions is not there.
 
         :raises ResultsError: a file that is no record (records are written whole, so somebody else changed it)
         """
-        return read_json(self.path(key)) if self.path(key).exists() else None
+        path = self.path(key)
+        if not path.exists():
+            return None
+        record = read_record(path)
+        return record if record.get("status") != "done" or path.with_suffix(".npz").exists() else None
 
     def put(self, record: dict[str, Any], predictions: Mapping[str, np.ndarray] | None = None) -> None:
         """Write predictions, then the record, each to a temporary name first.
@@ -80,7 +97,7 @@ class Store:
 
     def records(self) -> Iterator[dict[str, Any]]:
         for path in sorted(self.root.glob("??/*.json")):
-            yield read_json(path)
+            yield read_record(path)
 
 
 class _atomic:
@@ -125,6 +142,13 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
         raise ResultsError(f"{path} is not a readable record ({e}); delete it and its fit will be made again") from e
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    record = read_json(path)
+    if not isinstance(record, dict) or "key" not in record:
+        raise ResultsError(f"{path} is not a readable record (it has no key); delete it and its fit will be made again")
+    return record
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

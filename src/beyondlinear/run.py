@@ -27,10 +27,10 @@ from beyondlinear.errors import RemovalError, ResultsError, SplitError
 from beyondlinear.metrics import evaluate, platt_scaling
 from beyondlinear.progress import FitProgress, duration
 from beyondlinear.removal.modes import Removal
-from beyondlinear.results import Store, circumstances, fit_key, now, write_json
+from beyondlinear.results import Store, circumstances, fit_key, now, run_key, write_json
 from beyondlinear.scaling import fit_preparation
 from beyondlinear.seeds import stream_seed
-from beyondlinear.splits import Fold, Parts, Splitter
+from beyondlinear.splits import Fold, Parts, Splitter, n_kept
 from beyondlinear.tasks import Samples
 
 log = logging.getLogger(__name__)
@@ -69,28 +69,34 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     model, removal, task = build(cfg.model), build(cfg.signal_removal), build(cfg.task)
     store = Store(cfg.results.store)
     adata = build(cfg.dataset)
-    samples = task.select(adata, splitter.groups(adata.obs))
+    labelled = task.labels(adata.obs).notna().to_numpy()
+    samples = task.select(adata, splitter.groups(adata.obs, needed=labelled))
     uns = {k: float(v) for k, v in adata.uns.items() if k == "bayes_accuracy"}
     del adata
     names = {group: config[group]["name"] for group in tables.NAMES}
     fingerprint = samples.fingerprint()
     fits = [
-        Fit(fold, float(fraction), fit_key(config, fingerprint, fold.number, fraction))
+        Fit(fold, float(fraction), fit_key(config, fingerprint, fold, fraction))
         for fold in splitter.outer(samples, cfg.seed)
         for fraction in sorted(set(splitter.fractions))
     ]
     _announce(names, samples, fits)
     listed = [{"key": f.key, "fold": f.fold.number, "fraction": f.fraction} for f in fits]
     listing = {"store": str(store.root), "names": names, "seed": cfg.seed, "config": config, "fits": listed}
-    write_json(directory / f"fits_{fit_key(config, fingerprint, -1, 0)}.json", listing)
+    write_json(directory / f"fits_{run_key(config)}.json", listing)
 
     records = {f.key: store.get(f.key) for f in fits}
-    pending = [f for f in fits if (records[f.key] or {}).get("status") not in ("done", "skipped")]
+    pending = [f for f in fits if not _finished(records[f.key])]
     if len(pending) < len(fits):
         log.info("%d of %d fits are done already (%s)", len(fits) - len(pending), len(fits), store.root)
     notices = removal.before_split(samples.x, samples.codes, samples.classes) if pending else []
     with FitProgress(len(pending), names["model"]) as progress:
         for fit in pending:
+            elsewhere = store.get(fit.key)  # another run may have made it in the meantime
+            if elsewhere is not None and _finished(elsewhere):
+                records[fit.key] = elsewhere
+                progress.fit_done(f"{_said(elsewhere)} (made by another run)")
+                continue
             record: dict[str, Any] = {
                 "key": fit.key,
                 "names": names,
@@ -106,9 +112,17 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
             store.put(record, predictions)
             records[fit.key] = record
             progress.fit_done(_said(record))
-    made = [records[f.key] or {} for f in fits]
+    # a found record says who made it first; in this table it counts as this run's
+    made = [(records[f.key] or {}) | {"config": config, "names": names} for f in fits]
     for text in dict.fromkeys(w for r in made for w in r.get("warnings", [])):
         log.warning("warning: %s", text)
+    idle = sum(r.get("training", {}).get("beats_constant") is False for r in made)
+    if idle:
+        log.info(
+            "%d of %d fits never beat a constant prediction on their tune part: expected on noise and after signal removal, "
+            "elsewhere a sign of too few samples or too little training",
+            *(idle, len(made)),
+        )
     tables.print_cells(tables.as_table(made), Console(width=None if sys.stdout.isatty() else 160))
     log.info("records: %s   this run: %s", store.root, directory)
     _raise_unless_some_done(made)
@@ -129,7 +143,7 @@ def _make(
     """Make one fit and complete its record; returns the validation predictions, or None if it was skipped or failed."""
     started = time.monotonic()
     predictions = None
-    record["counts"] = {"n_train": max(1, round(fit.fraction * len(fit.fold.train))), "n_classes": len(samples.classes)}
+    record["counts"] = {"n_train": n_kept(len(fit.fold.train), fit.fraction), "n_classes": len(samples.classes)}
     try:
         rows = splitter.inner(samples, fit.fold, fit.fraction, cfg.seed)
         record["counts"] |= _counts(samples, rows)
@@ -216,6 +230,10 @@ def _judge(
         "scores": outcome.scores,
     }
     return predictions | ({"probabilities": probabilities} if probabilities is not None else {})
+
+
+def _finished(record: dict[str, Any] | None) -> bool:
+    return record is not None and record.get("status") in ("done", "skipped")
 
 
 def _counts(samples: Samples, rows: Parts) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from beyondlinear.errors import ConfigError, SplitError, choices
 from beyondlinear.seeds import stream
-from beyondlinear.tasks import Samples
+from beyondlinear.tasks import Samples, as_words
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -29,6 +29,9 @@ class Fold:
     train: np.ndarray
     validation: np.ndarray
     held_out: str = ""
+
+    def parts(self) -> dict[str, np.ndarray]:
+        return {"training": self.train, "validation": self.validation}
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,16 @@ class Splitter:
     group: str | list[str] | None = None
     column: str | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
-    fractions: Sequence[Share] = (1.0,)
+    fractions: Annotated[Sequence[Share], Field(min_length=1)] = (1.0,)
     tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    only_folds: list[int] | None = None
+    only_folds: Annotated[list[int], Field(min_length=1)] | None = None
     on_missing_group: Literal["error", "own_group"] = "error"
 
-    def groups(self, obs: pd.DataFrame) -> np.ndarray:
+    def groups(self, obs: pd.DataFrame, needed: np.ndarray | None = None) -> np.ndarray:
         """(n_samples,) group number of each sample: connected components over the values of the group columns.
 
         A value "a;b" puts a sample into both groups a and b, which then are one.
+        :param needed: (n_samples,) bool, samples that must have a group (those with a label); None: all
         :raises SplitError: unknown column, or samples without a group
         """
         columns = [self.group] if isinstance(self.group, str) else list(self.group or [])
@@ -65,15 +69,17 @@ class Splitter:
         for column in columns:
             if column not in obs.columns:
                 raise SplitError(f"split.group: '{column}' is not a column of obs. {choices(column, obs.columns)}")
-            words = obs[column].astype(object).map(lambda v: str(v).strip(), na_action="ignore").replace("", np.nan)
-            missing = words.isna().to_numpy()
+            words = as_words(obs[column])
+            missing = words.fillna("").str.fullmatch(r"[;\s]*").to_numpy(dtype=bool)
+            if needed is not None:
+                missing &= needed
             if missing.any() and self.on_missing_group == "error":
                 raise SplitError(
                     f"split.group: {missing.sum():,} of {n:,} samples have no '{column}' "
                     f"(e.g. {', '.join(map(str, obs.index[missing][:3]))}); fill the column, or take each such sample as a "
                     "group of its own with split.on_missing_group=own_group"
                 )
-            several = words[~missing].str.split(";").explode().str.strip()
+            several = words.dropna().str.split(";").explode().str.strip()
             several = several[several != ""]
             position = pd.Series(np.arange(n), index=obs.index)
             codes, uniques = pd.factorize(several)
@@ -118,9 +124,9 @@ class Splitter:
             if f not in numbers:
                 raise SplitError(f"split.only_folds: there is no fold {f}; folds are {numbers[0]} to {numbers[-1]}")
         folds = []
-        for b in numbers if self.only_folds is None else self.only_folds:
+        for b in numbers if self.only_folds is None else dict.fromkeys(self.only_folds):
             fold = Fold(b, np.flatnonzero(bins != b), np.flatnonzero(bins == b), names.get(b, ""))
-            _check_apart(groups, {"training": fold.train, "validation": fold.validation})
+            _check_apart(groups, fold.parts())
             folds.append(fold)
         return folds
 
@@ -149,8 +155,9 @@ class Splitter:
                 n_groups = len(np.unique(samples.groups[rows][samples.codes[rows] == c]))
                 raise SplitError(
                     f"class '{samples.classes[c]}' is missing from the {name} part of fold {fold.number}, fraction {fraction}: "
-                    f"the training part has {n_rows} of its samples in {n_groups} group{'' if n_groups == 1 else 's'}, and "
-                    f"{int((samples.codes[fold.validation] == c).sum())} are held out for validation"
+                    f"the {len(rows)} samples kept for training have {n_rows} of its samples in {n_groups} "
+                    f"group{'' if n_groups == 1 else 's'}, and {int((samples.codes[fold.validation] == c).sum())} are held out "
+                    "for validation. task.min_groups_per_class or task.classes leaves such a class out"
                 )
         return parts
 
@@ -181,7 +188,8 @@ def assign(
 ) -> np.ndarray:
     """Put whole groups into bins of the given shares; (n_samples,) bin numbers.
 
-    Groups that carry much of a class come first; each goes where it lowers Σ_bins Σ_classes (share of the class in the
+    Groups that carry much of a class come early, by chance not strictly so: else large groups would lie in the same bins
+    whatever the seed, and never in a small bin. Each goes where it lowers Σ_bins Σ_classes (share of the class in the
     bin − wanted share)² + the same for all samples, weighted as one class each. Then groups move, cheapest first, until
     every class is in as many bins as its groups allow.
     """
@@ -194,8 +202,7 @@ def assign(
     load = np.c_[table / totals, table.sum(1) / table.sum()] * weight
     deviation = -np.outer(shares, weight)
     bins = np.zeros(len(ids), dtype=np.int64)
-    order = rng.permutation(len(ids))
-    for g in order[np.argsort(-load[order, :-1].max(1), kind="stable")]:
+    for g in np.argsort(-load[:, :-1].max(1) * rng.uniform(0.2, 1, len(ids)), kind="stable"):
         bins[g] = int(np.argmin(deviation @ load[g]))
         deviation[bins[g]] += load[g]
     _spread_classes(bins, table > 0, load, deviation)
@@ -224,6 +231,11 @@ def _spread_classes(bins: np.ndarray, has: np.ndarray, load: np.ndarray, deviati
         bins[g] = b
 
 
+def n_kept(n: int, fraction: float) -> int:
+    """How many of n training samples a fraction keeps."""
+    return max(1, round(fraction * n))
+
+
 def _nested(rows: np.ndarray, codes: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """The first `fraction` of one stratified random order of the rows; each class comes in by its first sample at once."""
     if fraction == 1:
@@ -232,7 +244,7 @@ def _nested(rows: np.ndarray, codes: np.ndarray, fraction: float, rng: np.random
     within = pd.Series(codes[shuffled])
     place = within.groupby(within).cumcount() / within.map(within.value_counts())
     order = np.argsort(place.to_numpy(), kind="stable")
-    return np.sort(shuffled[order[: max(1, round(fraction * len(rows)))]])
+    return np.sort(shuffled[order[: n_kept(len(rows), fraction)]])
 
 
 def _check_apart(groups: np.ndarray, parts: dict[str, np.ndarray]) -> None:

@@ -95,6 +95,8 @@ def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.Da
     for directory in map(Path, directories):
         if not directory.is_dir():
             raise ResultsError(f"{directory} is not a directory")
+        if store is not None and not Path(store).is_dir():
+            raise ResultsError(f"--store {store} is not a directory")
         lists = sorted(directory.rglob("fits_*.json"))
         before = len(found)
         for path in lists:
@@ -109,7 +111,10 @@ def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.Da
                     **fit,
                     "status": "missing",
                 }
-                found[fit["key"]] = records.get(fit["key"]) or missing
+                found[fit["key"]] = (records.get(fit["key"]) or missing) | {
+                    "config": run["config"],
+                    "names": run["names"],
+                }
         if not lists:
             found |= {r["key"]: r for r in Store(directory).records()}
             stores.append(str(directory.absolute()))
@@ -124,12 +129,15 @@ def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.Da
 
 def write(table: pd.DataFrame, path: str) -> None:
     """CSV or Parquet, by the name."""
-    if path.endswith(".parquet"):
-        table.to_parquet(path, index=False)
-    elif path.endswith((".csv", ".csv.gz")):
-        table.to_csv(path, index=False)
-    else:
+    if not path.endswith((".csv", ".csv.gz", ".parquet")):
         raise ResultsError(f"--csv {path}: the name must end in .csv, .csv.gz or .parquet")
+    try:
+        if path.endswith(".parquet"):
+            table.to_parquet(path, index=False)
+        else:
+            table.to_csv(path, index=False)
+    except OSError as e:
+        raise ResultsError(f"--csv {path} cannot be written: {e.strerror or e}") from e
 
 
 def cells(table: pd.DataFrame) -> pd.DataFrame:

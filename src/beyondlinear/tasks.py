@@ -56,6 +56,17 @@ class Task:
     classes: list[str | int | float | bool] | dict[str, int] | None = None
     min_groups_per_class: Annotated[int, Field(ge=1)] | None = None
 
+    def labels(self, obs: pd.DataFrame) -> pd.Series:
+        """The label of each sample as a word; missing where there is none.
+
+        :raises DataError: the column does not exist
+        """
+        if self.label not in obs.columns:
+            raise DataError(
+                f"task.label: '{self.label}' is not a column of the metadata (obs). {choices(self.label, obs.columns)}"
+            )
+        return as_words(obs[self.label])
+
     def select(self, adata: "AnnData", groups: np.ndarray) -> Samples:
         """The samples of this task; those without a label are dropped and counted.
 
@@ -63,9 +74,7 @@ class Task:
         :raises DataError: unknown label column or class, or fewer than two classes left
         """
         obs = adata.obs
-        if self.label not in obs.columns:
-            raise DataError(f"task.label: '{self.label}' is not a column of obs. {choices(self.label, obs.columns)}")
-        labels = _as_words(obs[self.label])
+        labels = self.labels(obs)
         kept = labels.notna().to_numpy()
         dropped = {f"without {self.label}": int((~kept).sum())}
         counts = labels.value_counts()
@@ -85,10 +94,11 @@ class Task:
             in_classes &= ~few
         classes = sorted(wanted)
         if len(classes) < 2:
+            left_out = ", ".join(f"{n} {why}" for why, n in dropped.items() if n) or "none"
             raise DataError(
                 f"task.label: '{self.label}' leaves {len(classes)} class{'' if len(classes) == 1 else 'es'} "
                 f"({', '.join(classes) or 'none'}) of {len(counts)} in the data; a task needs at least two. "
-                f"Samples per class: {_shown(counts)}; dropped: {dropped}"
+                f"Samples per class: {_shown(counts)}; left out: {left_out}"
             )
         rows = np.flatnonzero(in_classes)
         dropped = {why: n for why, n in dropped.items() if n}
@@ -132,7 +142,8 @@ def _word(value: Any) -> str:
     return str(value).strip()
 
 
-def _as_words(column: pd.Series) -> pd.Series:
+def as_words(column: pd.Series) -> pd.Series:
+    """Values as words, blank ones as missing; whole numbers read the same whether stored as integers or floats."""
     words = column.astype(object).map(_word, na_action="ignore")
     return words.mask(words == "")
 

@@ -68,4 +68,13 @@ def _remove_labels(x: np.ndarray, codes: np.ndarray, classes: list[str], where: 
         )
     remove_class_means(x, codes, len(classes), out=x)
     few = [f"{classes[c]} {counts[c]}" for c in present if counts[c] < FEW]
-    return [f"signal removal rests on fewer than {FEW} samples of a class in {where}: {', '.join(few)}"] if few else []
+    absent = [c for c, n in zip(classes, counts, strict=True) if n == 0]
+    warnings = (
+        [f"signal removal rests on fewer than {FEW} samples of a class in {where}: {', '.join(few)}"] if few else []
+    )
+    if absent:
+        warnings.append(
+            f"{where} has no sample of {', '.join(absent)}: its common level is the mean over fewer classes than elsewhere, so "
+            "that its samples are shifted against the other parts"
+        )
+    return warnings
