@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -68,3 +69,17 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def said(record: dict[str, Any]) -> str:
+    """One record in one line."""
+    where = f"fold {record['fold']}" + (f" ({record['held_out']})" if record["held_out"] else "")
+    if record["fraction"] != 1:
+        where += f", fraction {record['fraction']:g}"
+    if record["status"] != "done":
+        return f"{where}: {record['status']}: {record['reason']}"
+    epochs = record["training"].get("epochs")
+    seconds = record["circumstances"]["seconds"]
+    return f"{where}: balanced accuracy {record['metrics']['balanced_accuracy']:.3f}" + (
+        f", {epochs} epochs, {seconds:.1f} s" if epochs else f", {seconds:.1f} s"
+    )

@@ -25,7 +25,7 @@ from beyondlinear.config import build, check
 from beyondlinear.datamodule import Part
 from beyondlinear.errors import RemovalError, ResultsError, SplitError
 from beyondlinear.metrics import evaluate, platt_scaling
-from beyondlinear.progress import FitProgress, duration
+from beyondlinear.progress import FitProgress, duration, said
 from beyondlinear.removal.modes import Removal
 from beyondlinear.results import Store, circumstances, fit_key, now, run_key, write_json
 from beyondlinear.scaling import fit_preparation
@@ -95,7 +95,7 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
             elsewhere = store.get(fit.key)  # another run may have made it in the meantime
             if elsewhere is not None and _finished(elsewhere):
                 records[fit.key] = elsewhere
-                progress.fit_done(f"{_said(elsewhere)} (made by another run)")
+                progress.fit_done(f"{said(elsewhere)} (made by another run)")
                 continue
             record: dict[str, Any] = {
                 "key": fit.key,
@@ -111,7 +111,7 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
             record["config"] = config
             store.put(record, predictions)
             records[fit.key] = record
-            progress.fit_done(_said(record))
+            progress.fit_done(said(record))
     # a found record says who made it first; in this table it counts as this run's
     made = [(records[f.key] or {}) | {"config": config, "names": names} for f in fits]
     for text in dict.fromkeys(w for r in made for w in r.get("warnings", [])):
@@ -280,19 +280,6 @@ def _announce(names: dict[str, str], samples: Samples, fits: list[Fit]) -> None:
     )
     log.info(
         "%s, signal removal %s, split %s: %d fits", names["model"], names["signal_removal"], names["split"], len(fits)
-    )
-
-
-def _said(record: dict[str, Any]) -> str:
-    where = f"fold {record['fold']}" + (f" ({record['held_out']})" if record["held_out"] else "")
-    if record["fraction"] != 1:
-        where += f", fraction {record['fraction']:g}"
-    if record["status"] != "done":
-        return f"{where}: {record['status']}: {record['reason']}"
-    epochs = record["training"].get("epochs")
-    seconds = record["circumstances"]["seconds"]
-    return f"{where}: balanced accuracy {record['metrics']['balanced_accuracy']:.3f}" + (
-        f", {epochs} epochs, {seconds:.1f} s" if epochs else f", {seconds:.1f} s"
     )
 
 
