@@ -15,7 +15,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from beyondlinear.tasks import Samples, Task
 
@@ -64,7 +64,7 @@ def run_here(tmp_path: Path) -> Iterator[Callable[..., list[dict]]]:
         records = [
             json.loads((tmp_path / store / f["key"][:2] / f"{f['key']}.json").read_text()) for f in listing["fits"]
         ]
-        return sorted(records, key=lambda r: (r["fold"], r["fraction"]))
+        return sorted(records, key=lambda r: (r["fold"], r["fraction"], r["pretrained"] or False))
 
     yield call
     logging.getLogger().setLevel(level)
@@ -97,3 +97,17 @@ def make_samples(
     frame = pd.DataFrame({"label": labels, **obs}, index=[f"s{i}" for i in range(n)])
     numbers = np.arange(n) if groups is None else pd.factorize(np.asarray(groups))[0]
     return Task("label").select(ad.AnnData(x, obs=frame), numbers.astype(np.int64))
+
+
+def make_bench(cfg, directory: Path = Path()):
+    """What the fits of a run share, without the run."""
+    from beyondlinear.config import build
+    from beyondlinear.parts import Bench
+    from beyondlinear.results import Store
+
+    config = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    splitter, adata = build(cfg.split), build(cfg.dataset)
+    samples = build(cfg.task).select(adata, splitter.groups(adata.obs))
+    removal, model, tuning, training = (build(cfg[g]) for g in ("signal_removal", "model", "tuning", "trainer"))
+    store = Store(directory / "records")
+    return Bench(cfg, config, samples, "data", splitter, removal, model, tuning, training, store, directory)

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from beyondlinear import classifier
-from beyondlinear.classifier import FitData, NetworkModel, Training, TrainingDiverged, cross_entropy, hinge
+from beyondlinear.classifier import NetworkModel, cross_entropy, hinge
 from beyondlinear.datamodule import Part
 from beyondlinear.networks import FiveLayer, Linear
 from beyondlinear.seeds import stream_seed
+from beyondlinear.training import FitData, Training, TrainingDiverged
 
 SETTINGS = Training(
     accelerator="cpu",

@@ -1,4 +1,4 @@
-"""`beyondlinear results`, as a user types it, on a sweep that a user ran."""
+"""`beyondlinear results` and `audit`, as a user types them, on a sweep that a user ran."""
 
 import subprocess
 import sys
@@ -61,3 +61,23 @@ def test_a_directory_without_fits_is_an_error(tmp_path):
     done = beyondlinear("results", ".", cwd=tmp_path, expect=1)
     assert "lists no fits" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_audit_of_a_sweep_and_of_one_record(sweep):
+    text = beyondlinear("audit", "multirun/first", cwd=sweep).stdout
+    assert "note     removal=split  (4 of 8 fits)  oracle labels" in text
+    assert "audit: no leak found in 8 fits" in text
+    first = next((sweep / "outputs" / "records").glob("??/*.json"))
+    assert "no leak found in 1 fit (" in beyondlinear("audit", str(first), cwd=sweep).stdout
+
+
+def test_the_audit_of_a_leak_exits_with_1(train, tmp_path):
+    settings = ["dataset.n_samples=60", "dataset.n_genes=12", "trainer.max_epochs=2", "split.folds=2"]
+    train("model=ridge_logistic", "protocol=paper", *settings)
+    done = beyondlinear("audit", "outputs/records", cwd=tmp_path, expect=1)
+    assert done.stdout.startswith("leak     fitted outside the fit part  (2 of 2 fits)")
+    assert "no leak" not in done.stdout
+
+
+def test_the_audit_of_nothing_is_an_error(tmp_path):
+    assert "does not exist" in beyondlinear("audit", "nowhere", cwd=tmp_path, expect=1).stderr

@@ -10,7 +10,7 @@ from beyondlinear.config import check
 
 CONF = ROOT / "conf"
 TINY = ["dataset.n_samples=60", "dataset.n_genes=12", "trainer.max_epochs=2", "trainer.threads=1", "split.folds=2"]
-GROUPS = ["model", "signal_removal", "control", "protocol", "trainer", "logger", "task"]
+GROUPS = ["model", "signal_removal", "control", "protocol", "tuning", "trainer", "logger", "task"]
 CHOICES = [f"{g}={p.stem}" for g in GROUPS for p in sorted((CONF / g).glob("*.yaml"))]
 SIMULATED = [p.stem for p in sorted((CONF / "dataset").glob("simulated_*.yaml"))]
 EXPERIMENTS = [p.stem for p in sorted((CONF / "experiment").glob("*.yaml"))]
@@ -20,7 +20,14 @@ def test_every_group_is_covered_here():
     apart = {"dataset", "split", "experiment", "hydra"}
     assert {p.name for p in CONF.iterdir() if p.is_dir()} == set(GROUPS) | apart
     assert {p.stem for p in (CONF / "dataset").glob("*.yaml")} == {*SIMULATED, "file"}
-    assert {p.stem for p in (CONF / "split").glob("*.yaml")} == {"sample", "group", "study", "donor", "column"}
+    assert {p.stem for p in (CONF / "split").glob("*.yaml")} == {
+        "sample",
+        "group",
+        "study",
+        "donor",
+        "column",
+        "pretrain",
+    }
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -93,11 +93,11 @@ def test_the_traceback_is_there_when_asked_for(tmp_path):
 def test_help_lists_groups_and_choices(train):
     text = train("--help").stdout
     for line in (
-        "model: five_layer, linear_svm, logistic_regression, random_forest, three_layer",
+        "model: five_layer, linear_svm, logistic_regression, random_forest, ridge_logistic, ridge_svm, three_layer",
         "signal_removal: full, none, split",
     ):
         assert line in text
-    for group in ("control", "dataset", "experiment", "logger", "protocol", "split", "task", "trainer"):
+    for group in ("control", "dataset", "experiment", "logger", "protocol", "split", "task", "trainer", "tuning"):
         assert f"\n{group}: " in text
 
 

@@ -16,7 +16,7 @@ from conftest import ROOT
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
-TINY = ["trainer.max_epochs=2", "split.folds=2"]
+TINY = ["trainer.max_epochs=2", "tuning.trials=2"]
 TINY_DATA = ["dataset.n_samples=160", "dataset.n_genes=12"]
 
 
@@ -69,9 +69,10 @@ def test_every_command_runs(desk):
         if line.startswith("python train.py"):
             few = re.sub(r"seed=0,1(,2)?", "seed=0", line)
             overrides = [*TINY, *([] if "dataset=file" in line else TINY_DATA), "split.fractions=[1.0]"]
+            overrides += ["split.folds=4" if "pretrain" in line else "split.folds=2"]
             call(" ".join([few, *overrides]), desk)
         elif line.startswith("beyondlinear"):
-            assert "balanced accuracy" in call(line, desk).stdout
+            assert ("no leak found" if " audit " in line else "balanced accuracy") in call(line, desk).stdout
         else:
             assert line in {"make demo", "make test", ". .venv/bin/activate"} or line.startswith("python benchmarks/")
             continue
@@ -82,8 +83,9 @@ def test_every_command_runs(desk):
 def test_benchmarks_run_small(tmp_path):
     benchmarks = [line for line in COMMANDS if line.startswith("python benchmarks/")]
     assert {b.split("/")[1] for b in benchmarks} == {p.name for p in (ROOT / "benchmarks").glob("*.py")}
+    more = {"removal": " --classes 3 --repeats 2", "linear": " --penalties 3 --repeats 1"}
     for line in benchmarks:
-        small = "--n 300 --p 60" + (" --classes 3 --repeats 2" if "removal" in line else "")
+        small = "--n 300 --p 60" + more.get(line.split("/")[1].split(".")[0], "")
         assert "│" in call(f"{line} {small}", tmp_path).stdout
 
 

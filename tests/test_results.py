@@ -17,6 +17,7 @@ CONFIG = {
     "model": {"name": "five_layer", "optimizer": {"lr": 1e-4}},
     "trainer": {"threads": 2},
     "protocol": {"name": "sound", "learning_rate": {"net": 1e-4}},
+    "tuning": {"name": "none", "method": "none", "trials": 25},
     "logger": {"name": "csv", "save_dir": "/runs/1"},
     "results": {"store": "/records"},
     "seed": 0,
@@ -37,7 +38,8 @@ def changed(path: str, value: object) -> dict:
 
 
 @pytest.mark.parametrize(
-    "path", ["dataset.expression", "logger.save_dir", "results.store", "split.fractions", "split.only_folds"]
+    "path",
+    ["dataset.expression", "logger.save_dir", "results.store", "split.fractions", "split.only_folds", "tuning.trials"],
 )
 def test_the_key_ignores_what_does_not_determine_a_fit(path):
     assert fit_key(changed(path, "other"), "data", FOLD, 1.0) == fit_key(CONFIG, "data", FOLD, 1.0)
@@ -55,6 +57,10 @@ def test_the_key_sees_data_fold_and_fraction_and_not_the_order_of_keys():
     keys = {fit_key(CONFIG, d, f, s) for d in ("a", "b") for f in folds for s in (0.5, 1.0)}
     assert len(keys) == 8
     assert fit_key(dict(reversed(CONFIG.items())), "a", FOLD, 1) == fit_key(CONFIG, "a", FOLD, 1.0)
+
+
+def test_a_pretrained_fit_and_its_twin_are_two():
+    assert len({fit_key(CONFIG, "data", FOLD, 1.0, pretrained) for pretrained in (None, False, True)}) == 3
 
 
 def test_the_key_sees_which_rows_a_fold_holds_out():

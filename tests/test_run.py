@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, mean_accuracy
+from conftest import ROOT, make_bench, mean_accuracy
 
 from beyondlinear.errors import ResultsError, SplitError
+from beyondlinear.parts import prepare
 from beyondlinear.results import Store
 
 TINY = [
@@ -23,7 +24,10 @@ TINY = [
     "trainer.threads=1",
     "logger=none",
 ]
-MODELS = ["logistic_regression", "linear_svm", "three_layer", "five_layer", "random_forest"]
+MODELS = [
+    *("logistic_regression", "linear_svm", "three_layer", "five_layer"),
+    *("random_forest", "ridge_logistic", "ridge_svm"),
+]
 
 
 def without_circumstances(record: dict) -> dict:
@@ -51,7 +55,7 @@ def test_a_record_says_what_determined_it(run_here, tmp_path):
     (record,) = run_here(*TINY, "model=three_layer", "split.only_folds=[1]", "split.fractions=[0.5]")
     assert record["names"] == {
         "dataset": "simulated_mixed", "task": "label", "model": "three_layer", "signal_removal": "none",
-        "control": "none", "split": "sample", "protocol": "sound",
+        "control": "none", "split": "sample", "protocol": "sound", "tuning": "none",
     }  # fmt: skip
     assert (record["fold"], record["fraction"], record["seed"]) == (1, 0.5, 0)
     counts = record["counts"]
@@ -132,20 +136,20 @@ def test_a_class_missing_from_validation_shifts_no_code(run_here, tmp_path):
     assert "1 of 3 classes are absent from validation and not scored" in record["notes"]
 
 
+def first_parts(cfg, fraction: float):
+    bench = make_bench(cfg)
+    fold = bench.splitter.outer(bench.samples, 0)[0]
+    rows = bench.splitter.inner(bench.samples, fold, fraction, 0)
+    return prepare(bench, rows, fold.train, bench.removal).parts
+
+
 def test_removal_comes_after_fit_and_tune_are_apart(compose_config):
     """Bug 6 of the published code: removal before subsetting leaves signal of opposite sign in fit and tune."""
-    from beyondlinear.config import build
-    from beyondlinear.run import prepare
-
     differences = {}
     for protocol in ("sound", "paper"):
         cfg = compose_config("dataset=simulated_linear", "dataset.n_samples=200", "dataset.n_genes=30", f"protocol={protocol}",
                              "signal_removal=split", "scale=none")  # fmt: skip
-        splitter = build(cfg.split)
-        adata = build(cfg.dataset)
-        samples = build(cfg.task).select(adata, splitter.groups(adata.obs))
-        fold = splitter.outer(samples, 0)[0]
-        parts, _ = prepare(samples, fold, splitter.inner(samples, fold, 0.5, 0), build(cfg.signal_removal), cfg)
+        parts = first_parts(cfg, 0.5)
         differences[protocol] = {
             name: part.x[part.codes == 1].mean(0, dtype=np.float64) - part.x[part.codes == 0].mean(0, dtype=np.float64)
             for name, part in parts.items()
@@ -158,17 +162,11 @@ def test_removal_comes_after_fit_and_tune_are_apart(compose_config):
 
 
 def test_protocol_paper_scales_over_all_samples(compose_config):
-    from beyondlinear.config import build
-    from beyondlinear.run import prepare
-
     largest = {}
     for protocol in ("sound", "paper"):
         data = ["dataset=simulated_noise", "dataset.n_samples=100", "dataset.n_genes=40"]
         cfg = compose_config(*data, f"protocol={protocol}", "scale=minmax")
-        splitter, adata = build(cfg.split), build(cfg.dataset)
-        samples = build(cfg.task).select(adata, splitter.groups(adata.obs))
-        fold = splitter.outer(samples, 0)[0]
-        parts, _ = prepare(samples, fold, splitter.inner(samples, fold, 1.0, 0), build(cfg.signal_removal), cfg)
+        parts = first_parts(cfg, 1.0)
         largest[protocol] = {name: part.x.max(0) for name, part in parts.items()}
     # sound: every gene reaches 1 in the fit part, and validation, unseen, goes beyond it
     assert np.allclose(largest["sound"]["fit"], 1, atol=1e-6)

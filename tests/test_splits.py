@@ -5,9 +5,10 @@ from conftest import make_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beyondlinear.balance import assign
 from beyondlinear.errors import ConfigError, SplitError
 from beyondlinear.seeds import stream
-from beyondlinear.splits import Fold, Splitter, assign
+from beyondlinear.splits import Fold, Splitter
 
 
 def frame(**columns) -> pd.DataFrame:
@@ -174,15 +175,56 @@ class TestInnerParts:
         folds = splitter.outer(samples, seed=0)
         fold = next(f for f in folds if not (samples.codes[f.validation] == 2).any())
         with pytest.raises(
-            SplitError, match="class 'C' is missing from the (fit|tune) part.*5 of its samples in 1 group, and 0"
+            SplitError, match="class 'C' is missing from the (fit|tune) part.*5 of its 5 samples, in 1 group"
         ):
             splitter.inner(samples, fold, 1.0, seed=0)
 
     def test_overlapping_parts_are_caught(self):
-        samples = make_samples(list("AB") * 50, np.arange(100) // 2)
+        samples = make_samples(list("AABB") * 25, np.arange(100) // 2)
         torn = Fold(0, np.arange(0, 100, 2), np.arange(1, 100, 2))  # each pair of samples is one group
         with pytest.raises(SplitError, match="in both the fit and the validation part"):
             Splitter(group="g", tune_share=0).inner(samples, torn, 1.0, seed=0)
+
+
+class TestPretraining:
+    def test_forty_forty_twenty_in_five_rotations(self):
+        samples = make_samples(list("AB") * 100, [f"study{i // 5}" for i in range(200)])
+        splitter = Splitter(group="g", folds=5, pretrain_share=0.4)
+        folds = splitter.outer(samples, seed=0)
+        assert [f.number for f in folds] == [0, 1, 2, 3, 4]
+        for f in folds:
+            sizes = [len(rows) for rows in (f.pretraining, f.train, f.validation)]
+            assert sum(sizes) == 200
+            assert sizes == pytest.approx([80, 80, 40], abs=12)
+            held = [set(samples.groups[rows]) for rows in (f.pretraining, f.train, f.validation)]
+            assert not held[0] & held[1]
+            assert not held[2] & (held[0] | held[1])
+        for role in ("pretraining", "train", "validation"):  # over the rotations every sample plays each role as often
+            times = np.bincount(np.concatenate([getattr(f, role) for f in folds]), minlength=200)
+            assert set(times) == {1 if role == "validation" else 2}
+
+    def test_shares_that_leave_nothing(self):
+        samples = make_samples(list("AB") * 20)
+        with pytest.raises(ConfigError, match=r"split.pretrain_share: 0.9 of 5 folds is 4; at least one fold must"):
+            Splitter(folds=5, pretrain_share=0.9).outer(samples, seed=0)
+
+
+class TestInnerFolds:
+    def test_they_divide_the_given_rows_by_group(self):
+        samples = make_samples(list("AB") * 50, [f"donor{i // 4}" for i in range(100)])
+        rows = np.arange(0, 80)
+        folds = Splitter(group="g", folds=5).inner_folds(samples, rows, 4, 0, 1, 0.5)
+        assert np.array_equal(np.sort(np.concatenate([f.validation for f in folds])), rows)
+        for f in folds:
+            assert np.array_equal(np.union1d(f.train, f.validation), rows)
+            assert not set(samples.groups[f.train]) & set(samples.groups[f.validation])
+        again = Splitter(group="g", folds=5).inner_folds(samples, rows, 4, 0, 1, 0.5)
+        assert all(np.array_equal(a.train, b.train) for a, b in zip(folds, again, strict=True))
+
+    def test_fewer_groups_than_inner_folds(self):
+        samples = make_samples(list("AB") * 50, [f"donor{i // 20}" for i in range(100)])
+        with pytest.raises(SplitError, match="tuning.inner_folds: 4 inner folds need at least 4 groups.*lie in 3"):
+            Splitter(group="g", folds=5).inner_folds(samples, np.arange(60), 4, 0)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,7 +11,7 @@ from beyondlinear.results import Store, write_json
 
 NAMES = {
     "dataset": "d", "task": "t", "model": "five_layer", "signal_removal": "none",
-    "control": "none", "split": "sample", "protocol": "sound",
+    "control": "none", "split": "sample", "protocol": "sound", "tuning": "none",
 }  # fmt: skip
 
 
@@ -144,3 +144,21 @@ def test_the_conclusion_is_made_of_the_tables_numbers():
     assert "with the signal present, linear models reach 0.97 and the other models 0.99" in text
     assert "after split signal removal, linear models reach 0.26 and the other models 0.93" in text
     assert "not by itself evidence of non-linear signal" in text
+
+
+def test_the_certified_optimum_stands_beside_the_trained_model():
+    optimum = {"objective_gap": 0.125, "metrics": {"balanced_accuracy": 0.75, "log_loss": 0.5}}
+    table = tables.as_table([record("aa", 0.7, model="logistic_regression", optimum=optimum), record("bb", 0.9)])
+    assert table.set_index("key").loc["aa", tables.OPTIMUM].tolist() == [0.125, 0.75, 0.5]
+    text = printed(tables.print_cells, table)
+    assert "optimum gap" in text
+    assert "0.125" in text
+    assert "optimum" not in printed(tables.print_cells, tables.as_table([record("bb", 0.9)]))
+
+
+def test_pretrained_or_not_are_two_cells():
+    table = tables.as_table([record("aa", 0.5, pretrained=False), record("bb", 0.9, pretrained=True)])
+    text = printed(tables.print_cells, table)
+    assert "pretrained" in text
+    assert "0.500" in text
+    assert "0.900" in text

@@ -4,7 +4,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,46 +14,12 @@ from pydantic import Field
 from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor, nn
 
-from beyondlinear.datamodule import EVALUATION_BATCH, Part, PartsDataModule
+from beyondlinear.datamodule import EVALUATION_BATCH, PartsDataModule
 from beyondlinear.errors import ConfigError
 from beyondlinear.metrics import softmax
+from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
 
 LARGEST_LR = 0.03  # that scaling up for few genes may reach; beyond it Adam jumps between solutions
-
-
-@dataclass(frozen=True)
-class FitData:
-    """All that a model is given for one fit. It holds the validation features, never the validation labels' codes."""
-
-    fit: Part
-    tune: Part | None
-    validation_x: np.ndarray
-    n_classes: int
-    seed: Callable[[str], int]
-
-    def class_weights(self) -> np.ndarray:
-        """(n_classes,) inverse class frequencies of the fit part, n/(K·n_c): the samples' mean weight is 1."""
-        counts = np.bincount(self.fit.codes, minlength=self.n_classes)
-        return len(self.fit) / (self.n_classes * counts)
-
-    def log_frequencies(self) -> np.ndarray:
-        """(n_classes,) log shares of the classes in the fit part. Class weights train a model as if classes were equally
-        common; added to its scores these give back the probabilities of the data as they are (Saerens et al. 2002)."""
-        return np.log(np.bincount(self.fit.codes, minlength=self.n_classes) / len(self.fit))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a trained model says of the tune and validation parts, and how it came to it.
-
-    scores: (n, n_classes), larger is likelier; probabilities: None where they need calibration on the tune part.
-    """
-
-    scores: np.ndarray
-    probabilities: np.ndarray | None
-    tune_scores: np.ndarray | None
-    hyperparameters: dict[str, Any]
-    training: dict[str, Any] = field(default_factory=dict)
 
 
 def hinge(scores: Tensor, codes: Tensor) -> Tensor:
@@ -145,47 +111,49 @@ class BestWeights(pl.Callback):
 
 
 @dataclass(frozen=True)
-class Training:
-    """How long and on what a fit trains; conf/trainer/ explains the keys."""
-
-    accelerator: Literal["cpu", "gpu"]
-    threads: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    gradient_clip: Annotated[float, Field(gt=0)] | None
-    max_epochs: Annotated[int, Field(ge=1)]
-    patience: Annotated[int, Field(ge=1)]
-    stop_below: float | None
-    epochs_without_tune: Annotated[int, Field(ge=1)]
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss became NaN or infinite before any epoch was usable."""
-
-
-@dataclass(frozen=True)
 class NetworkModel:
     """A network trained on the fit part and stopped by the tune part.
 
     network: called with (n_genes, n_classes); optimizer: called with the parameters.
     lr_at_genes: the optimizer's lr is meant for this many genes and is used times lr_at_genes/n_genes; None uses it as it
         is. An Adam step moves every weight by about lr, so a score by about lr·Σ|x|, which grows with the number of genes.
+    search: ranges of the optimizer's lr and weight_decay for nested tuning.
+    report_optimum: a linear network is compared with the certified optimum of its problem.
     """
 
     network: Callable[..., nn.Module]
     loss: Literal["cross_entropy", "hinge"]
     optimizer: Callable[..., torch.optim.Optimizer]
     lr_at_genes: Annotated[int, Field(ge=1)] | None = None
+    search: dict[str, Any] | None = None
+    report_optimum: bool = False
+
+    def with_hyperparameters(self, **values: float) -> "NetworkModel":
+        """The same model with these arguments of its optimizer."""
+        return replace(self, optimizer=functools.partial(self.optimizer, **values))
+
+    def hyperparameters(self) -> dict[str, float]:
+        """The optimizer's arguments that tuning may choose, as they are now."""
+        return {k: v for k, v in getattr(self.optimizer, "keywords", {}).items() if k in ("lr", "weight_decay")}
 
     def fit(
-        self, data: FitData, training: Training, logger: Any = False, on_epoch: Callable[[int, int], None] | None = None
+        self,
+        data: FitData,
+        training: Training,
+        logger: Any = False,
+        on_epoch: Callable[[int, int], None] | None = None,
+        start: nn.Module | None = None,
     ) -> Outcome:
         """Train on data.fit, stop on data.tune, score the validation rows with the best weights.
 
+        :param start: a trained network whose weights this one starts from; None: a new initialisation
         :raises TrainingDiverged: no epoch gave a finite loss
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(data.seed("initialisation"))
             network = self.network(data.fit.x.shape[1], data.n_classes)
+            if start is not None:
+                network.load_state_dict(start.state_dict())
             torch.manual_seed(data.seed("dropout"))
             weights = torch.from_numpy(data.class_weights()).float()
             module = Classifier(network, LOSSES[self.loss], self._optimizer(data.fit.x.shape[1]), weights)
@@ -235,14 +203,21 @@ class NetworkModel:
                 "stopped_by": _why_stopped(module.history, best, training) if data.tune is not None else "fixed epochs",
                 "history": module.history,
             },
+            network=network,
+            tune_chose="stopping" if data.tune is not None else None,
         )
+
+    def weighted_loss(self, scores: np.ndarray, codes: np.ndarray, class_weights: np.ndarray) -> float:
+        """Mean loss of (n, n_classes) scores, each sample weighted by its class; in float64."""
+        y = torch.from_numpy(codes)
+        losses = LOSSES[self.loss](torch.from_numpy(np.asarray(scores, dtype=np.float64)), y)
+        return float((torch.from_numpy(class_weights)[y] * losses).mean())
 
     def _constant_loss(self, data: FitData) -> float:
         """Weighted tune loss of equal scores for all classes, which takes no training."""
         assert data.tune is not None
-        codes = torch.from_numpy(data.tune.codes)
-        losses = LOSSES[self.loss](torch.zeros(len(codes), data.n_classes), codes)
-        return float((torch.from_numpy(data.class_weights())[codes] * losses).mean())
+        nothing = np.zeros((len(data.tune), data.n_classes))
+        return self.weighted_loss(nothing, data.tune.codes, data.class_weights())
 
     def _optimizer(self, n_genes: int) -> Callable[..., torch.optim.Optimizer]:
         if self.lr_at_genes is None:

@@ -26,6 +26,19 @@ def results(arguments: argparse.Namespace) -> None:
         console.print(f"{len(table):,} fits written to {arguments.csv}", highlight=False, markup=False)
 
 
+def audit(arguments: argparse.Namespace) -> None:
+    """Look for leaks in finished fits: which rows each part held and each fitted step saw. Exit code 1 if there is one."""
+    from beyondlinear.audit import audit_paths, clean_line, summarise
+
+    audited = [findings for _, findings in audit_paths(arguments.paths, arguments.store)]
+    for line in summarise(audited):
+        print(line)
+    checked = [findings for findings in audited if not any(f.check == "not audited" for f in findings)]
+    if any(f.severity == "leak" for findings in checked for f in findings):
+        sys.exit(1)
+    print(clean_line(len(checked)) if checked else "audit: no fit could be audited")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="beyondlinear", description="Look at what `python train.py` computed.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -35,6 +48,12 @@ def main() -> None:
     verb.add_argument("--means", action="store_true", help="print the means per cell only")
     verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
     verb.set_defaults(run=results)
+    verb = verbs.add_parser("audit", help=audit.__doc__, description=audit.__doc__)
+    verb.add_argument(
+        "paths", nargs="+", metavar="DIR|RECORD", help="run or sweep directories, a store, or a record (.json)"
+    )
+    verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
+    verb.set_defaults(run=audit)
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)

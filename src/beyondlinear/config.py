@@ -45,6 +45,8 @@ class Protocol:
     scale: Scale = MISSING
     stop_below: float | None = MISSING
     initialisation: str = MISSING
+    search: dict[str, Any] = field(default_factory=dict)
+    tuning_once: bool = MISSING
     removal_before_subsetting: bool = MISSING
 
 
@@ -74,6 +76,7 @@ class Config:
     signal_removal: Any = MISSING
     model: Any = MISSING
     protocol: Protocol = field(default_factory=Protocol)
+    tuning: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
     seed: int = 0

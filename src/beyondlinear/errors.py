@@ -24,6 +24,14 @@ class RemovalError(UserError):
     """Signal removal that is not defined on the rows it was given."""
 
 
+class TuningError(UserError):
+    """No hyperparameters could be chosen."""
+
+
+class OptimumError(UserError):
+    """A linear problem that has no optimum, or none that could be certified."""
+
+
 class ResultsError(UserError):
     """Records that cannot be read, written or gathered."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from beyondlinear.classifier import FitData, Outcome, Training
+from beyondlinear.training import FitData, Outcome, Training
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,7 @@ class EstimatorModel:
 
     estimator: Callable[..., Any]
 
-    def fit(
-        self, data: FitData, training: Training, logger: Any = False, on_epoch: Callable[[int, int], None] | None = None
-    ) -> Outcome:
+    def fit(self, data: FitData, training: Training, logger: Any = False, on_epoch: Any = None) -> Outcome:
         accepted = inspect.signature(self.estimator).parameters
         extra = {"random_state": data.seed("estimator") % 2**32, "n_jobs": training.threads}
         estimator = self.estimator(**{k: v for k, v in extra.items() if k in accepted})

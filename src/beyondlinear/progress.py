@@ -17,6 +17,7 @@ class FitProgress:
 
     def __init__(self, n_fits: int, label: str) -> None:
         self.n_fits, self.label, self.n_done, self.started = n_fits, label, 0, time.monotonic()
+        self.spoke = self.started
         self.bar: Progress | None = None
         self.fits: TaskID | None = None
         self.epochs: TaskID | None = None
@@ -43,6 +44,14 @@ class FitProgress:
             if self.epochs is None:
                 self.epochs = self.bar.add_task("this fit: epochs at most", total=most)
             self.bar.update(self.epochs, completed=epoch, total=most)
+
+    def trial(self, text: str) -> None:
+        """Called after each trial of a nested tuning; says `text` at most every 30 s where there is no bar."""
+        if self.bar is not None:
+            self.bar.update(self.fits or TaskID(0), description=f"{self.label}: fits ({text.split('  ')[0]})")
+        elif time.monotonic() - self.spoke > 30:
+            self.spoke = time.monotonic()
+            log.info("  tuning %s", text)
 
     def fit_done(self, text: str) -> None:
         """Called after each fit; says `text` and how long the rest may take."""
@@ -78,8 +87,12 @@ def said(record: dict[str, Any]) -> str:
         where += f", fraction {record['fraction']:g}"
     if record["status"] != "done":
         return f"{where}: {record['status']}: {record['reason']}"
+    if record.get("pretrained") is not None:
+        where += ", pretrained" if record["pretrained"] else ", not pretrained"
     epochs = record["training"].get("epochs")
     seconds = record["circumstances"]["seconds"]
-    return f"{where}: balanced accuracy {record['metrics']['balanced_accuracy']:.3f}" + (
+    chosen = record.get("tuning", {}).get("chosen", {})
+    tuned = f", tuned {', '.join(f'{k} {v:.2g}' for k, v in chosen.items())}" if chosen else ""
+    return f"{where}: balanced accuracy {record['metrics']['balanced_accuracy']:.3f}{tuned}" + (
         f", {epochs} epochs, {seconds:.1f} s" if epochs else f", {seconds:.1f} s"
     )

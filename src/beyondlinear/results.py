@@ -32,7 +32,9 @@ _NOT_SCIENCE = {"dataset", "logger", "results"}
 _NOT_SCIENCE_OF_SPLIT = {"fractions", "only_folds"}
 
 
-def fit_key(config: Mapping[str, Any], fingerprint: str, fold: Fold, fraction: float) -> str:
+def fit_key(
+    config: Mapping[str, Any], fingerprint: str, fold: Fold, fraction: float, pretrained: bool | None = None
+) -> str:
     """The key of a fit: a hash of all that determines it, the rows of its fold included.
 
     Paths, trackers and the other folds and fractions of the run are left out, so that a moved file or a longer list of
@@ -40,11 +42,16 @@ def fit_key(config: Mapping[str, Any], fingerprint: str, fold: Fold, fraction: f
     """
     science = {k: v for k, v in config.items() if k not in _NOT_SCIENCE}
     science["split"] = {k: v for k, v in config["split"].items() if k not in _NOT_SCIENCE_OF_SPLIT}
-    # the model's own lr is resolved; those of the other models say nothing about this fit
-    science["protocol"] = {k: v for k, v in config["protocol"].items() if k != "learning_rate"}
+    # the model's own lr and ranges are resolved; those of the other models say nothing about this fit
+    science["protocol"] = {k: v for k, v in config["protocol"].items() if k not in ("learning_rate", "search")}
+    if config["tuning"]["method"] == "none":  # the number of trials that are not made, the ranges not drawn from
+        science["tuning"] = "none"
+        science["model"] = {k: v for k, v in config["model"].items() if k != "search"}
     science["dataset"] = config["dataset"]["name"]
     rows = {part: hashlib.sha256(where.astype("<i8").tobytes()).hexdigest() for part, where in fold.parts().items()}
     science |= {"fingerprint": fingerprint, "fold": fold.number, "rows": rows, "fraction": float(fraction)}
+    if pretrained is not None:
+        science["pretrained"] = pretrained
     return _hash(science | {"numerics": NUMERICS_VERSION})
 
 
@@ -67,6 +74,10 @@ class Store:
     def path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"
 
+    def study_path(self, key: str) -> Path:
+        """Where the trials of a nested tuning are kept while it is under way."""
+        return self.root / "studies" / f"{key}.json"
+
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of a fit, or None; a fit that is done but lost its predictions is not there.
 
@@ -85,7 +96,7 @@ class Store:
         """
         path = self.path(record["key"])
         if predictions is not None:
-            with _atomic(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as f:
+            with atomic(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as f:
                 np.savez_compressed(f, allow_pickle=False, **predictions)
         write_json(path, record)
 
@@ -100,7 +111,7 @@ class Store:
             yield read_record(path)
 
 
-class _atomic:
+class atomic:
     """A temporary path beside `path`, renamed to it on success, removed on failure."""
 
     def __init__(self, path: Path) -> None:
@@ -152,7 +163,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with _atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as f:
+    with atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as f:
         json.dump(_plain(content), f, indent=1, ensure_ascii=False, allow_nan=False)
 
 
@@ -172,7 +183,16 @@ def _plain(value: Any) -> Any:
 @functools.cache
 def circumstances() -> dict[str, Any]:
     """What did not determine a fit but may be asked for later: versions, commit, machine."""
-    packages = ("beyondlinear", "torch", "pytorch-lightning", "torchmetrics", "numpy", "scikit-learn", "anndata")
+    packages = (
+        "beyondlinear",
+        "torch",
+        "pytorch-lightning",
+        "torchmetrics",
+        "numpy",
+        "scikit-learn",
+        "optuna",
+        "anndata",
+    )
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str | None:

@@ -6,9 +6,7 @@ The only room that knows all the others.
 import logging
 import sys
 import time
-import traceback
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +18,21 @@ from rich.console import Console
 from threadpoolctl import threadpool_limits
 
 from beyondlinear import tables
-from beyondlinear.classifier import FitData, Outcome, Training
+from beyondlinear.audit import Finding, clean_line, summarise
 from beyondlinear.config import build, check
-from beyondlinear.datamodule import Part
-from beyondlinear.errors import RemovalError, ResultsError, SplitError
-from beyondlinear.metrics import evaluate, platt_scaling
+from beyondlinear.confounding import Confounding, confounding, refuse_labels_that_equal_groups
+from beyondlinear.errors import ResultsError, SplitError
+from beyondlinear.fit import Fit, Pretraining, can_pretrain, make
+from beyondlinear.ledger import Sheet, make_sheet, read_sheet, sheet_path
+from beyondlinear.parts import Bench
 from beyondlinear.progress import FitProgress, duration, said
-from beyondlinear.removal.modes import Removal
-from beyondlinear.results import Store, circumstances, fit_key, now, run_key, write_json
-from beyondlinear.scaling import fit_preparation
-from beyondlinear.seeds import stream_seed
-from beyondlinear.splits import Fold, Parts, Splitter, n_kept
+from beyondlinear.results import Store, fit_key, run_key, write_json
+from beyondlinear.splits import Splitter
 from beyondlinear.tasks import Samples
+from beyondlinear.training import Training
+from beyondlinear.tuning import check_space
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One (fold, fraction) of a run and the key of its record."""
-
-    fold: Fold
-    fraction: float
-    key: str
 
 
 def run(cfg: DictConfig) -> None:
@@ -66,22 +56,31 @@ def run(cfg: DictConfig) -> None:
 def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
     splitter: Splitter = build(cfg.split)
-    model, removal, task = build(cfg.model), build(cfg.signal_removal), build(cfg.task)
+    model, removal, task, tuning = build(cfg.model), build(cfg.signal_removal), build(cfg.task), build(cfg.tuning)
+    if getattr(model, "search", None):
+        check_space(model.search)
     store = Store(cfg.results.store)
     adata = build(cfg.dataset)
     labelled = task.labels(adata.obs).notna().to_numpy()
     samples = task.select(adata, splitter.groups(adata.obs, needed=labelled))
     uns = {k: float(v) for k, v in adata.uns.items() if k == "bayes_accuracy"}
     del adata
-    names = {group: config[group]["name"] for group in tables.NAMES}
+    names = {group: config[group]["name"] for group in tables.GROUPS}
     fingerprint = samples.fingerprint()
+    bench = Bench(cfg, config, samples, fingerprint, splitter, removal, model, tuning, training, store, directory)
+    can_pretrain(bench)
+    refuse_labels_that_equal_groups(samples.codes, samples.groups, samples.classes)
     fits = [
-        Fit(fold, float(fraction), fit_key(config, fingerprint, fold, fraction))
+        Fit(fold, float(fraction), fit_key(config, fingerprint, fold, fraction, pretrained), pretrained)
         for fold in splitter.outer(samples, cfg.seed)
+        for pretrained in ([False, True] if splitter.pretrain_share is not None else [None])
         for fraction in sorted(set(splitter.fractions))
     ]
     _announce(names, samples, fits)
-    listed = [{"key": f.key, "fold": f.fold.number, "fraction": f.fraction} for f in fits]
+    confounded = confounding(samples.codes, samples.groups, samples.classes)
+    if confounded is not None and confounded.rests_on_few(splitter.folds):
+        log.info("%s", confounded.report(splitter.folds))
+    listed = [{"key": f.key, "fold": f.fold.number, "fraction": f.fraction, "pretrained": f.pretrained} for f in fits]
     listing = {"store": str(store.root), "names": names, "seed": cfg.seed, "config": config, "fits": listed}
     write_json(directory / f"fits_{run_key(config)}.json", listing)
 
@@ -89,7 +88,10 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     pending = [f for f in fits if not _finished(records[f.key])]
     if len(pending) < len(fits):
         log.info("%d of %d fits are done already (%s)", len(fits) - len(pending), len(fits), store.root)
+    sheet = _sheet(bench) if pending else None
+    described = _describe(samples, fingerprint, confounded) | uns
     notices = removal.before_split(samples.x, samples.codes, samples.classes) if pending else []
+    pretraining = Pretraining()
     with FitProgress(len(pending), names["model"]) as progress:
         for fit in pending:
             elsewhere = store.get(fit.key)  # another run may have made it in the meantime
@@ -104,16 +106,27 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
                 "fold": fit.fold.number,
                 "held_out": fit.fold.held_out,
                 "fraction": fit.fraction,
-                "data": _describe(samples, fingerprint) | uns,
+                "pretrained": fit.pretrained,
+                "data": described,
+                "config": config,
             }
-            predictions = _make(fit, record, cfg, samples, splitter, removal, model, training, directory, progress)
+            assert sheet is not None
+            arrays = make(bench, fit, record, sheet, pretraining, progress)
             record["warnings"] = [*notices, *record.get("warnings", [])]
-            record["config"] = config
-            store.put(record, predictions)
+            store.put(record, arrays)
+            if fit.pretrained is None and not cfg.protocol.tuning_once:
+                store.study_path(fit.key).unlink(missing_ok=True)  # its trials are in the record now
             records[fit.key] = record
             progress.fit_done(said(record))
     # a found record says who made it first; in this table it counts as this run's
     made = [(records[f.key] or {}) | {"config": config, "names": names} for f in fits]
+    _conclude(made)
+    log.info("records: %s   this run: %s", store.root, directory)
+    _raise_unless_some_done(made)
+
+
+def _conclude(made: list[dict[str, Any]]) -> None:
+    """Warnings, the audit and the table."""
     for text in dict.fromkeys(w for r in made for w in r.get("warnings", [])):
         log.warning("warning: %s", text)
     idle = sum(r.get("training", {}).get("beats_constant") is False for r in made)
@@ -123,137 +136,29 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
             "elsewhere a sign of too few samples or too little training",
             *(idle, len(made)),
         )
+    audited = [[Finding(**f) for f in r["audit"]] for r in made if "audit" in r]
+    for line in summarise(audited):
+        log.info("audit: %s", line)
+    if audited and not any(f.severity == "leak" for findings in audited for f in findings):
+        log.info("%s", clean_line(len(audited)))
     tables.print_cells(tables.as_table(made), Console(width=None if sys.stdout.isatty() else 160))
-    log.info("records: %s   this run: %s", store.root, directory)
-    _raise_unless_some_done(made)
 
 
-def _make(
-    fit: Fit,
-    record: dict[str, Any],
-    cfg: DictConfig,
-    samples: Samples,
-    splitter: Splitter,
-    removal: Removal,
-    model: Any,
-    training: Training,
-    directory: Path,
-    progress: FitProgress,
-) -> dict[str, np.ndarray] | None:
-    """Make one fit and complete its record; returns the validation predictions, or None if it was skipped or failed."""
-    started = time.monotonic()
-    predictions = None
-    record["counts"] = {"n_train": n_kept(len(fit.fold.train), fit.fraction), "n_classes": len(samples.classes)}
-    try:
-        rows = splitter.inner(samples, fit.fold, fit.fraction, cfg.seed)
-        record["counts"] |= _counts(samples, rows)
-        parts, record["warnings"] = prepare(samples, fit.fold, rows, removal, cfg)
-        data = FitData(
-            fit=parts["fit"],
-            tune=parts.get("tune"),
-            validation_x=parts["validation"].x,
-            n_classes=len(samples.classes),
-            seed=lambda use: stream_seed(cfg.seed, use, fit.fold.number, fit.fraction),
-        )
-        logger = (
-            build(cfg.logger)(name=f"fold{fit.fold.number}_fraction{fit.fraction}")
-            if "_target_" in cfg.logger
-            else False
-        )
-        outcome = model.fit(data, training, logger, progress.epoch)
-        predictions = _judge(outcome, data, parts["validation"], samples, record)
-        record["status"] = "done"
-    except (SplitError, RemovalError) as e:
-        record |= {"status": "skipped", "reason": str(e)}
-    except Exception as e:  # one fit's failure must not cost the others; the next run of the command makes it again
-        log.debug("fit failed", exc_info=True)
-        record |= {"status": "failed", "reason": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
-    seconds = {"seconds": round(time.monotonic() - started, 3), "finished": now()}
-    device = {"device": training.accelerator, "threads": training.threads}
-    record["circumstances"] = seconds | device | circumstances()
-    return predictions
-
-
-def prepare(
-    samples: Samples, fold: Fold, rows: Parts, removal: Removal, cfg: DictConfig
-) -> tuple[dict[str, Part], list[str]]:
-    """Select, scale and remove signal: the parts of one fit, as the protocol orders it, and warnings.
-
-    Everything is learnt from the fit part alone unless `protocol.fit_on=all`. Under
-    `protocol.removal_before_subsetting` the whole training part goes through removal before fit and tune are cut from it.
-    :raises RemovalError: a part on which removal is not defined
-    """
-    learn_from = rows.fit if cfg.protocol.fit_on.name == "fit" else np.arange(len(samples.codes))
-    ready = fit_preparation(samples.x, learn_from, top_variance=cfg.select.top_variance, scale=cfg.scale.name)
-    notices: list[str] = []
-
-    def part(where: np.ndarray, name: str) -> Part:
-        x, codes = ready.apply(samples.x, where), samples.codes[where]
-        notices.extend(removal.remove(x, codes, samples.classes, name))
-        return Part(x, codes, where)
-
-    inner = {"fit": rows.fit} | ({"tune": rows.tune} if len(rows.tune) else {})
-    if cfg.protocol.removal_before_subsetting:
-        whole = part(fold.train, "training")
-        parts = {}
-        for name, where in inner.items():
-            inside = np.searchsorted(fold.train, where)
-            parts[name] = Part(whole.x[inside], whole.codes[inside], where)
-    else:
-        parts = {name: part(where, name) for name, where in inner.items()}
-    parts["validation"] = part(rows.validation, "validation")
-    return parts, notices
-
-
-def _judge(
-    outcome: Outcome, data: FitData, validation: Part, samples: Samples, record: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """Score the outcome against the validation labels; completes the record and returns the predictions."""
-    probabilities, notes = outcome.probabilities, []
-    if probabilities is None and data.tune is not None and outcome.tune_scores is not None:
-        probabilities = platt_scaling(outcome.tune_scores, data.tune.codes, outcome.scores)
-        notes = ["probabilities by Platt scaling on the tune part"]
-    elif probabilities is None:
-        notes = ["no log-loss: there is no tune part to calibrate the scores on"]
-    judged = evaluate(outcome.scores, validation.codes, probabilities, notes)
-    record |= {
-        "hyperparameters": outcome.hyperparameters,
-        "training": outcome.training,
-        "metrics": judged.metrics,
-        "confusion": judged.confusion.tolist(),
-        "notes": judged.notes,
-    }
-    predictions = {
-        "sample_id": samples.sample_ids[validation.rows],
-        "code": validation.codes,
-        "classes": np.array(samples.classes),
-        "scores": outcome.scores,
-    }
-    return predictions | ({"probabilities": probabilities} if probabilities is not None else {})
+def _sheet(bench: Bench) -> Sheet:
+    """The sheet of samples that the audit of these fits needs, made once for a data set."""
+    path = sheet_path(bench.store.root, bench.fingerprint)
+    if path.exists():
+        return read_sheet(path)
+    sheet = make_sheet(bench.samples)
+    sheet.write(path)
+    return sheet
 
 
 def _finished(record: dict[str, Any] | None) -> bool:
     return record is not None and record.get("status") in ("done", "skipped")
 
 
-def _counts(samples: Samples, rows: Parts) -> dict[str, Any]:
-    sizes = {"n_fit": len(rows.fit), "n_tune": len(rows.tune), "n_validation": len(rows.validation)}
-    train = np.concatenate([rows.fit, rows.tune])
-    by_class = {
-        name: dict(
-            zip(samples.classes, np.bincount(samples.codes[part], minlength=len(samples.classes)).tolist(), strict=True)
-        )
-        for name, part in (("fit", rows.fit), ("tune", rows.tune), ("validation", rows.validation))
-    }
-    return {
-        "n_train": len(train),
-        **sizes,
-        "n_train_groups": len(np.unique(samples.groups[train])),
-        "per_class": by_class,
-    }
-
-
-def _describe(samples: Samples, fingerprint: str) -> dict[str, Any]:
+def _describe(samples: Samples, fingerprint: str, confounded: Confounding | None) -> dict[str, Any]:
     return {
         "fingerprint": fingerprint,
         "n_samples": len(samples.codes),
@@ -261,6 +166,7 @@ def _describe(samples: Samples, fingerprint: str) -> dict[str, Any]:
         "n_groups": len(np.unique(samples.groups)),
         "classes": samples.classes,
         "dropped": samples.dropped,
+        "confounding": confounded.summary() if confounded is not None else None,
     }
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from beyondlinear.balance import assign
 from beyondlinear.errors import ConfigError, SplitError, choices
 from beyondlinear.seeds import stream
 from beyondlinear.tasks import Samples, as_words
@@ -23,15 +24,20 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 @dataclass(frozen=True)
 class Fold:
-    """One outer fold: row numbers of the training and the validation part; `held_out` names what the latter holds."""
+    """One fold: row numbers of the training and the validation part; `held_out` names what the latter holds.
+
+    pretraining: rows of groups that only pretrain; None where nothing does.
+    """
 
     number: int
     train: np.ndarray
     validation: np.ndarray
     held_out: str = ""
+    pretraining: np.ndarray | None = None
 
     def parts(self) -> dict[str, np.ndarray]:
-        return {"training": self.train, "validation": self.validation}
+        parts = {"training": self.train, "validation": self.validation}
+        return parts | ({"pretraining": self.pretraining} if self.pretraining is not None else {})
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Splitter:
     group: str | list[str] | None = None
     column: str | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
+    pretrain_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     fractions: Annotated[Sequence[Share], Field(min_length=1)] = (1.0,)
     tune_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
     only_folds: Annotated[list[int], Field(min_length=1)] | None = None
@@ -125,10 +132,26 @@ class Splitter:
                 raise SplitError(f"split.only_folds: there is no fold {f}; folds are {numbers[0]} to {numbers[-1]}")
         folds = []
         for b in numbers if self.only_folds is None else dict.fromkeys(self.only_folds):
-            fold = Fold(b, np.flatnonzero(bins != b), np.flatnonzero(bins == b), names.get(b, ""))
+            first = self._pretraining(bins, numbers, b)
+            train = np.flatnonzero((bins != b) & ~first)
+            pretraining = np.flatnonzero(first) if self.pretrain_share is not None else None
+            fold = Fold(b, train, np.flatnonzero(bins == b), names.get(b, ""), pretraining)
             _check_apart(groups, fold.parts())
             folds.append(fold)
         return folds
+
+    def _pretraining(self, bins: np.ndarray, numbers: list[int], held_out: int) -> np.ndarray:
+        """(n_samples,) bool: the bins that follow the one held out, as many as pretrain_share asks for."""
+        if self.pretrain_share is None:
+            return np.zeros(len(bins), dtype=bool)
+        count = round(self.pretrain_share * len(numbers))
+        if not 1 <= count <= len(numbers) - 2:
+            raise ConfigError(
+                f"split.pretrain_share: {self.pretrain_share} of {len(numbers)} folds is {count}; at least one fold must "
+                "pretrain, one train and one validate"
+            )
+        at = numbers.index(held_out)
+        return np.isin(bins, [numbers[(at + 1 + i) % len(numbers)] for i in range(count)])
 
     def inner(self, samples: Samples, fold: Fold, fraction: float, seed: int) -> Parts:
         """The parts of one fit: `fraction` of the training samples, split by group into fit and tune.
@@ -137,29 +160,65 @@ class Splitter:
         samples per class on average.
         :raises SplitError: a class that cannot be in both fit and tune
         """
+        rows = self.kept(samples, fold, fraction, seed)
+        fit, tune = self.fit_and_tune(samples, rows, seed, fold.number, float(fraction))
+        _check_apart(samples.groups, {"fit": fit, "tune": tune, "validation": fold.validation})
+        return Parts(fit, tune, fold.validation)
+
+    def kept(self, samples: Samples, fold: Fold, fraction: float, seed: int) -> np.ndarray:
+        """The rows of the training part that `fraction` keeps."""
+        return _nested(fold.train, samples.codes, fraction, stream(seed, "fraction", fold.number))
+
+    def inner_folds(
+        self, samples: Samples, rows: np.ndarray, n_folds: int, seed: int, *keys: int | float | str
+    ) -> list[Fold]:
+        """Folds within the given rows, by group, for choosing hyperparameters.
+
+        :param keys: what these folds belong to; the same keys give the same folds
+        :raises SplitError: fewer groups than folds
+        """
+        n_groups = len(np.unique(samples.groups[rows]))
+        if n_groups < n_folds:
+            raise SplitError(
+                f"tuning.inner_folds: {n_folds} inner folds need at least {n_folds} groups; the {len(rows)} training samples "
+                f"lie in {n_groups}"
+            )
+        shares = np.full(n_folds, 1 / n_folds)
+        rng = stream(seed, "inner folds", *keys)
+        bins = assign(samples.groups[rows], samples.codes[rows], len(samples.classes), shares, rng)
+        folds = [Fold(b, rows[bins != b], rows[bins == b]) for b in range(n_folds)]
+        for fold in folds:
+            _check_apart(samples.groups, fold.parts())
+        return folds
+
+    def fit_and_tune(
+        self, samples: Samples, rows: np.ndarray, seed: int, *keys: int | float | str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The given rows, split by group into fit and tune; tune is empty where it would hold fewer than two samples per
+        class on average.
+
+        :raises SplitError: a class that cannot be in both
+        """
         n_classes = len(samples.classes)
-        rows = _nested(fold.train, samples.codes, fraction, stream(seed, "fraction", fold.number))
         if self.tune_share * len(rows) < 2 * n_classes:
-            parts = Parts(rows, rows[:0], fold.validation)
+            fit, tune = rows, rows[:0]
         else:
             shares = np.array([1 - self.tune_share, self.tune_share])
-            rng = stream(seed, "tune", fold.number, float(fraction))
-            side = assign(samples.groups[rows], samples.codes[rows], n_classes, shares, rng)
-            parts = Parts(rows[side == 0], rows[side == 1], fold.validation)
-        _check_apart(samples.groups, {"fit": parts.fit, "tune": parts.tune, "validation": parts.validation})
-        for name, part in {"fit": parts.fit, "tune": parts.tune}.items():
+            side = assign(samples.groups[rows], samples.codes[rows], n_classes, shares, stream(seed, "tune", *keys))
+            fit, tune = rows[side == 0], rows[side == 1]
+        _check_apart(samples.groups, {"fit": fit, "tune": tune})
+        for name, part in {"fit": fit, "tune": tune}.items():
             here = np.bincount(samples.codes[part], minlength=n_classes)
             if (name == "fit" or len(part)) and not here.all():
                 c = int(np.argmin(here))
                 n_rows = int((samples.codes[rows] == c).sum())
                 n_groups = len(np.unique(samples.groups[rows][samples.codes[rows] == c]))
                 raise SplitError(
-                    f"class '{samples.classes[c]}' is missing from the {name} part of fold {fold.number}, fraction {fraction}: "
-                    f"the {len(rows)} samples kept for training have {n_rows} of its samples in {n_groups} "
-                    f"group{'' if n_groups == 1 else 's'}, and {int((samples.codes[fold.validation] == c).sum())} are held out "
-                    "for validation. task.min_groups_per_class or task.classes leaves such a class out"
+                    f"class '{samples.classes[c]}' is missing from the {name} part: the {len(rows)} samples kept for training "
+                    f"have {n_rows} of its {int((samples.codes == c).sum())} samples, in {n_groups} "
+                    f"group{'' if n_groups == 1 else 's'}. task.min_groups_per_class or task.classes leaves such a class out"
                 )
-        return parts
+        return fit, tune
 
     def _folds_of_column(self, samples: Samples) -> tuple[np.ndarray, dict[int, str]]:
         obs = samples.obs
@@ -181,54 +240,6 @@ class Splitter:
                 f"samples {', '.join(obs.index[where][:3])}; mend the column or drop split.group"
             )
         return np.asarray(bins), {i: str(v) for i, v in enumerate(values)}
-
-
-def assign(
-    groups: np.ndarray, codes: np.ndarray, n_classes: int, shares: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Put whole groups into bins of the given shares; (n_samples,) bin numbers.
-
-    Groups that carry much of a class come early, by chance not strictly so: else large groups would lie in the same bins
-    whatever the seed, and never in a small bin. Each goes where it lowers Σ_bins Σ_classes (share of the class in the
-    bin − wanted share)² + the same for all samples, weighted as one class each. Then groups move, cheapest first, until
-    every class is in as many bins as its groups allow.
-    """
-    ids, groups = np.unique(groups, return_inverse=True)
-    table = np.zeros((len(ids), n_classes))
-    np.add.at(table, (groups, codes), 1.0)
-    totals = np.maximum(table.sum(0), 1)
-    # one more column for the sample count, which weighs as much as all classes together
-    weight = np.sqrt(np.r_[np.ones(n_classes), n_classes])
-    load = np.c_[table / totals, table.sum(1) / table.sum()] * weight
-    deviation = -np.outer(shares, weight)
-    bins = np.zeros(len(ids), dtype=np.int64)
-    for g in np.argsort(-load[:, :-1].max(1) * rng.uniform(0.2, 1, len(ids)), kind="stable"):
-        bins[g] = int(np.argmin(deviation @ load[g]))
-        deviation[bins[g]] += load[g]
-    _spread_classes(bins, table > 0, load, deviation)
-    return bins[groups]
-
-
-def _spread_classes(bins: np.ndarray, has: np.ndarray, load: np.ndarray, deviation: np.ndarray) -> None:
-    """Move groups between bins (in place) while that brings a class into a bin it was missing from and loses none."""
-    n_bins = len(deviation)
-    holders = np.zeros((n_bins, has.shape[1]), dtype=np.int64)  # groups per bin and class
-    np.add.at(holders, bins, has)
-    for _ in range(n_bins * has.shape[1]):
-        wanting = (holders == 0) & ((holders > 0).sum(0) < np.minimum(has.sum(0), n_bins))
-        if not wanting.any():
-            return
-        gained = has.astype(np.int64) @ wanting.T.astype(np.int64)
-        lost = (has & (holders[bins] == 1)).sum(1)
-        cost = load @ deviation.T - np.einsum("gc,gc->g", load, deviation[bins] - load)[:, None]
-        cost[(gained <= lost[:, None]) | (bins[:, None] == np.arange(n_bins))] = np.inf
-        g, b = np.unravel_index(np.argmin(cost), cost.shape)
-        if not np.isfinite(cost[g, b]):
-            return
-        for side, sign in ((bins[g], -1), (b, 1)):
-            holders[side] += sign * has[g]
-            deviation[side] += sign * load[g]
-        bins[g] = b
 
 
 def n_kept(n: int, fraction: float) -> int:

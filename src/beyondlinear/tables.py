@@ -12,8 +12,11 @@ from rich.table import Table
 from beyondlinear.errors import ResultsError
 from beyondlinear.results import Store, read_json
 
-NAMES = ["dataset", "task", "model", "signal_removal", "control", "split", "protocol"]
+GROUPS = ["dataset", "task", "model", "signal_removal", "control", "split", "protocol", "tuning"]
+NAMES = [*GROUPS, "pretrained"]
 METRICS = ["balanced_accuracy", "accuracy", "macro_f1", "auroc", "log_loss"]
+# of the certified optimum of the same fit, beside a linear model that was trained like a net
+OPTIMUM = ["optimum_gap", "optimum_balanced_accuracy", "optimum_log_loss"]
 COUNTS = ["n_train", "n_fit", "n_tune", "n_validation", "n_train_groups", "n_classes"]
 COLUMNS = [
     *NAMES,
@@ -23,6 +26,7 @@ COLUMNS = [
     "fraction",
     *COUNTS,
     *METRICS,
+    *OPTIMUM,
     "bayes_accuracy",
     "epochs",
     "seconds",
@@ -38,8 +42,11 @@ _FREE = ("seed", "dataset.seed", "results.", "logger.", "split.fractions", "spli
 
 def row(record: dict[str, Any]) -> dict[str, Any]:
     """One record as a row of COLUMNS; what a skipped fit does not have is missing."""
-    parts: list[dict[str, Any]] = [record["names"], record, record.get("counts", {}), record.get("metrics", {})]
+    parts: list[dict[str, Any]] = [record, record["names"], record.get("counts", {}), record.get("metrics", {})]
     merged = {k: v for part in parts for k, v in part.items()}
+    optimum = record.get("optimum", {})
+    merged |= {f"optimum_{k}": optimum.get("metrics", {}).get(k) for k in ("balanced_accuracy", "log_loss")}
+    merged["optimum_gap"] = optimum.get("objective_gap")
     merged["bayes_accuracy"] = record.get("data", {}).get("bayes_accuracy")
     merged["epochs"] = record.get("training", {}).get("epochs")
     merged["seconds"] = record.get("circumstances", {}).get("seconds")
@@ -49,7 +56,7 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
 def as_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     rows = [row(r) | {"variant": v} for r, v in zip(records, _variants(records), strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    numbers = [*COUNTS, *METRICS, "bayes_accuracy", "epochs", "seconds"]
+    numbers = [*COUNTS, *METRICS, *OPTIMUM, "bayes_accuracy", "epochs", "seconds"]
     table[numbers] = table[numbers].apply(pd.to_numeric)
     return table.sort_values([*CELL, "seed", "fold"], ignore_index=True)
 
@@ -154,6 +161,8 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
         auroc=("auroc", "mean"),
         log_loss=("log_loss", "mean"),
         bayes=("bayes_accuracy", "mean"),
+        optimum_gap=("optimum_gap", "mean"),
+        optimum_log_loss=("optimum_log_loss", "mean"),
     ).reset_index()
     means["naive"] = 1 / means["n_classes"]
     return means
@@ -162,14 +171,18 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
 def print_cells(table: pd.DataFrame, console: Console) -> None:
     """The comparison: one line a cell; what is the same in all stands in the title."""
     means = cells(table)
-    same = [c for c in CELL if means[c].nunique() == 1 and c not in ("model", "signal_removal")]
-    title = ", ".join(f"{c} {_word(means[c].iloc[0])}" for c in same if means[c].iloc[0] not in ("none", ""))
+    same = [c for c in CELL if means[c].nunique(dropna=False) == 1 and c not in ("model", "signal_removal")]
+    title = ", ".join(
+        f"{c} {_word(means[c].iloc[0])}" for c in same if _word(means[c].iloc[0]) not in ("none", "", "–")
+    )
     view = Table(title=title, title_justify="left", title_style="", header_style="bold")
     varying = [c for c in CELL if c not in same]
     for column in varying:
         view.add_column(column.replace("_", " "))
     bayes = bool(means.bayes.notna().any())  # known for simulations alone
-    numbers = ("n train", "balanced accuracy", "naive", *(["Bayes"] * bayes), "AUROC", "log-loss", "fits")
+    best = bool(means.optimum_log_loss.notna().any())  # of linear models trained like nets
+    more = ("optimum gap", "optimum log-loss") if best else ()
+    numbers = ("n train", "balanced accuracy", "naive", *(["Bayes"] * bayes), "AUROC", "log-loss", *more, "fits")
     for column in numbers:
         view.add_column(column, justify="right")
     for _, cell in means.iterrows():
@@ -180,7 +193,9 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
             *(_word(cell[c]) for c in varying),
             *("–" if pd.isna(cell.n_train) else f"{cell.n_train:,.0f}", accuracy, _number(cell.naive)),
             *([_number(cell.bayes)] * bayes),
-            *(_number(cell.auroc), _number(cell.log_loss), fits),
+            *(_number(cell.auroc), _number(cell.log_loss)),
+            *((_number(cell.optimum_gap), _number(cell.optimum_log_loss)) if best else ()),
+            fits,
         )
     console.print(view)
     problems = table[table.status != "done"]

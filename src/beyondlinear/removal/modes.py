@@ -15,6 +15,9 @@ FEW = 10  # below this many samples a class mean carries much of the samples' ow
 
 
 class Removal(Protocol):
+    # True where `remove` is a linear map of the rows it is given: inner products can then go through it as well
+    on_rows: bool
+
     def before_split(self, x: np.ndarray, codes: np.ndarray, classes: list[str]) -> list[str]:
         """Change all samples in place; returns warnings."""
 
@@ -24,6 +27,8 @@ class Removal(Protocol):
 
 class NoRemoval:
     """Nothing is removed."""
+
+    on_rows = True
 
     def before_split(self, x: np.ndarray, codes: np.ndarray, classes: list[str]) -> list[str]:
         return []
@@ -35,6 +40,8 @@ class NoRemoval:
 class SplitRemoval:
     """limma's removeBatchEffect(part, batch=label) on each part by itself, with the part's own labels (oracle)."""
 
+    on_rows = True
+
     def before_split(self, x: np.ndarray, codes: np.ndarray, classes: list[str]) -> list[str]:
         return []
 
@@ -44,6 +51,8 @@ class SplitRemoval:
 
 class FullRemoval:
     """limma's removeBatchEffect(all samples, batch=label) before the split: leaks across it, a named bad example."""
+
+    on_rows = True
 
     def before_split(self, x: np.ndarray, codes: np.ndarray, classes: list[str]) -> list[str]:
         return _remove_labels(x, codes, classes, "the data")

@@ -1,0 +1,198 @@
+"""Samples that are copies of each other, exactly or nearly: wherever they lie in two parts, one gives the other away."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from scipy.stats import chi2, poisson
+
+from beyondlinear.scaling import Preparation, fit_preparation
+from beyondlinear.seeds import stream
+
+NEAR = 0.9999  # Pearson correlation of two standardised profiles
+FEWEST_GENES = 20  # that vary; in fewer dimensions unrelated profiles point the same way by chance
+CHANCE = 1e-3  # equal rows are no finding if unrelated samples have as many with this probability
+
+PROJECTIONS, TREE_PROJECTIONS = 32, 8  # the tree slows down with dimensions, the others sift what it finds
+MISSED = 5e-7  # share of true pairs that each of the two sieves may lose
+BLOCK = 256  # rows
+CANDIDATES = 200_000  # pairs at a time
+
+
+def find_duplicates(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sets of exact and of near duplicates: two (n,) int64 arrays, the number of a sample's set or −1.
+
+    Exact duplicates have the same values (−0.0 is 0.0). If genes take few values, unrelated samples can be equal too: sets
+    are found only where there are more equal pairs than independent genes would give.
+
+    Near duplicates are samples whose profiles, z-scored per gene over all samples, correlate above 0.9999, and samples
+    linked through such pairs. Raw profiles will not do: a few strong genes dominate them, so that all samples of one tissue
+    correlate. A near set has at least two different profiles, and then holds all exact copies of each.
+
+    A row that is constant over all genes, e.g. all zero, carries no identity and is in no set.
+    :param x: (n, n_genes) float32, finite; read block by block and never copied
+    """
+    n = len(x)
+    first = _first_equal(x)
+    usable = x.min(1) != x.max(1)
+    exact = _numbered(first, usable)
+    sizes = np.bincount(exact[exact >= 0])
+    n_pairs = int((sizes * (sizes - 1) // 2).sum())
+    if n_pairs and poisson.sf(n_pairs - 1, _equal_by_chance(x, usable)) >= CHANCE:
+        exact[:] = -1
+    different = np.flatnonzero(usable & (first == np.arange(n)))
+    linked = np.arange(n)
+    linked[different] = different[_linked(x, different)]
+    has_near = np.zeros(n, dtype=bool)
+    has_near[linked[different][linked[different] != different]] = True
+    linked = linked[first]
+    return exact, _numbered(linked, usable & has_near[linked])
+
+
+@dataclass(frozen=True)
+class Across:
+    """Rows of two parts that have a duplicate in the other part and in another group; `example`: one of each."""
+
+    of_a: np.ndarray
+    of_b: np.ndarray
+    example: tuple[int, int]
+
+
+def across(
+    sets: np.ndarray, groups: np.ndarray, in_a: np.ndarray, in_b: np.ndarray, unlike: np.ndarray | None = None
+) -> Across | None:
+    """Duplicates between two parts and between groups; None where there are none.
+
+    :param sets: (n,) exact or near sets of duplicates; groups: (n,) int64
+    :param in_a: positions of the rows of a part; in_b: of another
+    :param unlike: (n,) sets whose members are no pair either: the exact ones, where `sets` are the near ones
+    """
+    in_a, in_b = in_a[sets[in_a] >= 0], in_b[sets[in_b] >= 0]
+    if not len(in_a) or not len(in_b):
+        return None
+    n = len(sets)
+    keys = [(1, _key(sets)), (-1, _key(sets, groups))]
+    if unlike is not None:
+        unlike = np.where(unlike >= 0, unlike, n + np.arange(n))  # a sample is no pair with itself
+        keys += [(-1, _key(unlike)), (1, _key(unlike, groups))]
+
+    def n_mates(of: np.ndarray, among: np.ndarray) -> np.ndarray:
+        """Duplicates of each row among others, less those of its group, less those unlike forbids, plus those of both."""
+        return sum((sign * np.bincount(key[among], minlength=n)[key[of]] for sign, key in keys), np.zeros(len(of)))
+
+    of_a, of_b = in_a[n_mates(in_a, in_b) > 0], in_b[n_mates(in_b, in_a) > 0]
+    if not len(of_a):
+        return None
+    i = of_a[0]
+    mates = of_b[(sets[of_b] == sets[i]) & (groups[of_b] != groups[i])]
+    if unlike is not None:
+        mates = mates[unlike[mates] != unlike[i]]
+    return Across(of_a, of_b, (int(i), int(mates[0])))
+
+
+def _key(*columns: np.ndarray) -> np.ndarray:
+    """(n,) numbers below n, equal where all columns are."""
+    key = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        numbers = np.unique(column, return_inverse=True)[1]
+        key = np.unique(key * len(numbers) + numbers, return_inverse=True)[1]
+    return key
+
+
+def _first_equal(x: np.ndarray) -> np.ndarray:
+    """(n,) position of the first row with the same values."""
+    seen: dict[bytes, int] = {}
+    first = np.empty(len(x), dtype=np.int64)
+    for start in range(0, len(x), BLOCK):
+        block = x[start : start + BLOCK] + np.float32(0)  # turns −0.0 into 0.0
+        for i, row in enumerate(block, start):
+            first[i] = seen.setdefault(hashlib.blake2b(row.tobytes(), digest_size=16).digest(), i)
+    return first
+
+
+def _numbered(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Sets of equal labels numbered from 0; −1 for rows not kept and for sets of one row."""
+    numbers = np.full(len(labels), -1, dtype=np.int64)
+    _, inverse, counts = np.unique(labels[kept], return_inverse=True, return_counts=True)
+    order = np.cumsum(counts > 1) - 1
+    numbers[kept] = np.where(counts[inverse] > 1, order[inverse], -1)
+    return numbers
+
+
+def _equal_by_chance(x: np.ndarray, usable: np.ndarray) -> float:
+    """Pairs of rows expected to be equal if genes were independent: number of pairs × Π_genes P(two values are equal)."""
+    n = int(usable.sum())
+    expected = n * (n - 1) / 2
+    for gene in range(x.shape[1]):
+        counts = np.unique(x[usable, gene], return_counts=True)[1].astype(np.float64)
+        expected *= float((counts * (counts - 1)).sum() / (n * (n - 1)))
+        if expected < 1e-9:
+            break
+    return expected
+
+
+def _linked(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Of each of the given rows, the position (among them) of the first row that near pairs link it to.
+
+    For a unit vector u and Gaussian directions R, ‖R(u − v)‖² is ‖u − v‖²·χ², and ‖u − v‖² = 2(1 − r). So pairs with
+    r > NEAR lie within a known radius in a few projections, where a tree finds them, and every candidate is then checked on
+    its profiles.
+    """
+    labels = np.arange(len(rows))
+    genes = np.flatnonzero(x.min(0) != x.max(0))
+    if len(genes) < FEWEST_GENES or len(rows) < 2:
+        return labels
+    whole = fit_preparation(x, np.arange(len(x)), top_variance=None, scale="standardise")
+    assert whole.shift is not None
+    assert whole.factor is not None
+    z_scores = Preparation(genes if len(genes) < x.shape[1] else None, whole.shift[genes], whole.factor[genes])
+    directions = stream(0, "duplicates").standard_normal((len(genes), PROJECTIONS), dtype=np.float32)
+    sketch = np.concatenate(
+        [_profiles(x, rows[i : i + BLOCK], z_scores) @ directions for i in range(0, len(rows), BLOCK)]
+    )
+    tree_radius, radius = (np.sqrt(2 * (1 - NEAR) * chi2.isf(MISSED, k)) for k in (TREE_PROJECTIONS, PROJECTIONS))
+    points = sketch[:, :TREE_PROJECTIONS]
+    tree = cKDTree(points)
+    n_close = tree.query_ball_point(points, tree_radius, return_length=True)
+    for block in _blocks(np.flatnonzero(n_close > 1), n_close):
+        pairs = cKDTree(points[block]).sparse_distance_matrix(tree, tree_radius, output_type="ndarray")
+        a, b = block[pairs["i"]], pairs["j"]
+        open_ = (a < b) & (labels[a] != labels[b])  # linked already: nothing to learn, however many rows are alike
+        a, b = a[open_], b[open_]
+        # one direction at a time, so that no array of all pairs × directions is made
+        distances = sum((along[a] - along[b]) ** 2 for along in sketch.T)
+        a, b = (np.unique(side[distances <= radius**2]) for side in (a, b))
+        here = _profiles(x, rows[a], z_scores).astype(np.float64)
+        for i in range(0, len(b), BLOCK):
+            others = b[i : i + BLOCK]
+            near = here @ _profiles(x, rows[others], z_scores).T.astype(np.float64) > NEAR
+            labels = _joined(labels, a[near.nonzero()[0]], others[near.nonzero()[1]])
+    return labels
+
+
+def _blocks(rows: np.ndarray, n_close: np.ndarray) -> list[np.ndarray]:
+    """The rows in blocks with few rows and, together, few candidates."""
+    number = np.maximum.accumulate(np.cumsum(n_close[rows]) // CANDIDATES + np.arange(len(rows)) // BLOCK)
+    return np.split(rows, np.flatnonzero(np.diff(number)) + 1) if len(rows) else []
+
+
+def _profiles(x: np.ndarray, rows: np.ndarray, z_scores: Preparation) -> np.ndarray:
+    """Standardised rows with mean 0 and norm 1: their inner products are Pearson correlations."""
+    z = z_scores.apply(x, rows)
+    z -= z.mean(1, keepdims=True)
+    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return z
+
+
+def _joined(labels: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Labels after linking a[k] with b[k]; a set is labelled by its first row."""
+    if len(a) == 0:
+        return labels
+    n = len(labels)
+    graph = coo_array((np.ones(len(a), dtype=np.int8), (labels[a], labels[b])), shape=(n, n))
+    sets = connected_components(graph, directed=False)[1][labels]
+    _, first, inverse = np.unique(sets, return_index=True, return_inverse=True)
+    return first[inverse]

@@ -1,0 +1,231 @@
+"""One fit: its parts, its hyperparameters, its model, its record."""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from beyondlinear.audit import audit_fit
+from beyondlinear.classifier import NetworkModel
+from beyondlinear.config import build
+from beyondlinear.errors import ConfigError, OptimumError, RemovalError, SplitError, TuningError
+from beyondlinear.ledger import Ledger, Sheet
+from beyondlinear.linear.gap import optimum_of
+from beyondlinear.linear.reduction import Gram
+from beyondlinear.linear.ridge import RidgeModel
+from beyondlinear.metrics import Evaluation, evaluate, platt_scaling
+from beyondlinear.parts import Bench, Prepared, prepare, shared_inner_products
+from beyondlinear.progress import FitProgress
+from beyondlinear.results import circumstances, now
+from beyondlinear.scaling import Preparation
+from beyondlinear.seeds import stream_seed
+from beyondlinear.selection import choose_hyperparameters
+from beyondlinear.splits import Fold, Parts, n_kept
+from beyondlinear.training import FitData, Outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One (fold, fraction) of a run and the key of its record; pretrained: None where nothing pretrains."""
+
+    fold: Fold
+    fraction: float
+    key: str
+    pretrained: bool | None = None
+
+
+@dataclass
+class Pretrained:
+    """The model pretrained in one rotation, made once for all fractions."""
+
+    outcome: Outcome
+    preparation: Preparation
+    learnt_from: np.ndarray
+    rows: Parts
+
+
+@dataclass
+class Pretraining:
+    """What the rotations of a run have pretrained so far; only the latest is kept."""
+
+    latest: dict[int, Pretrained] = field(default_factory=dict)
+
+    def of(self, bench: Bench, fold: Fold, model: Any, progress: FitProgress) -> Pretrained:
+        """:raises SplitError: the pretraining part has no fit and tune part with every class"""
+        if fold.number not in self.latest:
+            assert fold.pretraining is not None
+            seed = bench.cfg.seed
+            fit, tune = bench.splitter.fit_and_tune(bench.samples, fold.pretraining, seed, "pretraining", fold.number)
+            rows = Parts(fit, tune, fold.validation[:0])
+            prepared = prepare(bench, rows, fold.pretraining, bench.removal)
+            data = prepared.data(len(bench.samples.classes), _seeds(bench, fold, "pretraining"))
+            outcome = model.fit(data, bench.training, False, progress.epoch)
+            self.latest = {fold.number: Pretrained(outcome, prepared.preparation, prepared.learnt_from, rows)}
+        return self.latest[fold.number]
+
+
+def can_pretrain(bench: Bench) -> None:
+    """:raises ConfigError: the split pretrains and the model cannot go on training"""
+    if bench.splitter.pretrain_share is not None and not isinstance(bench.model, NetworkModel):
+        raise ConfigError(
+            f"model={bench.config['model']['name']} cannot be pretrained: it has no weights to go on training from; use "
+            "logistic_regression, linear_svm, three_layer or five_layer with split=pretrain, or another split"
+        )
+
+
+def make(
+    bench: Bench, fit: Fit, record: dict[str, Any], sheet: Sheet, pretraining: Pretraining, progress: FitProgress
+) -> dict[str, np.ndarray] | None:
+    """Make one fit and complete its record; returns what is kept beside it, or None if it was skipped or failed."""
+    started = time.monotonic()
+    arrays = None
+    samples, fold = bench.samples, fit.fold
+    record["counts"] = {"n_train": n_kept(len(fold.train), fit.fraction), "n_classes": len(samples.classes)}
+    try:
+        rows = bench.splitter.inner(samples, fold, fit.fraction, bench.cfg.seed)
+        record["counts"] |= _counts(bench, rows)
+        ledger = Ledger(len(samples.codes))
+        model, record["tuning"], seen = choose_hyperparameters(bench, fold, fit.fraction, progress.trial)
+        if len(seen):
+            ledger.saw("tuning", seen)
+        before = pretraining.of(bench, fold, model, progress) if fit.pretrained else None
+        prepared = prepare(bench, rows, fold.train, bench.removal, before.preparation if before else None)
+        record["warnings"] = prepared.warnings
+        data = prepared.data(len(samples.classes), _seeds(bench, fold, fit.fraction), _gram(bench, rows, fold, model))
+        logger: Any = False
+        if "_target_" in bench.cfg.logger:
+            suffix = "" if fit.pretrained is None else f"_pretrained_{fit.pretrained}".lower()
+            logger = build(bench.cfg.logger)(name=f"fold{fold.number}_fraction{fit.fraction}{suffix}")
+        extra = {"start": before.outcome.network} if before else {}
+        outcome = model.fit(data, bench.training, logger, progress.epoch, **extra)
+        arrays = _judge(bench, outcome, data, prepared, record)
+        if isinstance(model, NetworkModel) and model.report_optimum:
+            record["optimum"] = _optimum(bench, model, outcome, data, prepared)
+        _write_down(ledger, rows, prepared, outcome, before)
+        record["ledger"] = ledger.summary(samples.sample_ids)
+        arrays |= outcome.arrays | ledger.arrays()
+        record["status"] = "done"
+        record["audit"] = [finding.__dict__ for finding in audit_fit(record, ledger, sheet, arrays["sample_id"])]
+    except (SplitError, RemovalError, OptimumError, TuningError) as e:
+        record |= {"status": "skipped", "reason": str(e)}
+        arrays = None
+    except Exception as e:  # one fit's failure must not cost the others; the next run of the command makes it again
+        log.debug("fit failed", exc_info=True)
+        record |= {"status": "failed", "reason": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
+        arrays = None
+    seconds = {"seconds": round(time.monotonic() - started, 3), "finished": now()}
+    device = {"device": bench.training.accelerator, "threads": bench.training.threads}
+    record["circumstances"] = seconds | device | circumstances()
+    return arrays
+
+
+def _seeds(bench: Bench, fold: Fold, key: float | str) -> Callable[[str], int]:
+    """Seeds of one training. Where there is pretraining, all trainings of a rotation start from one initialisation."""
+
+    def seed(use: str) -> int:
+        if fold.pretraining is not None and use == "initialisation":
+            return stream_seed(bench.cfg.seed, use, fold.number)
+        return stream_seed(bench.cfg.seed, use, fold.number, key)
+
+    return seed
+
+
+def _gram(bench: Bench, rows: Parts, fold: Fold, model: Any) -> Gram | None:
+    """Inner products that fits share, for the models that need no more."""
+    linear = isinstance(model, RidgeModel) and not model.keep_coefficients
+    comparable = isinstance(model, NetworkModel) and model.report_optimum
+    return shared_inner_products(bench, rows, fold.train, bench.removal) if linear or comparable else None
+
+
+def _judge(
+    bench: Bench, outcome: Outcome, data: FitData, prepared: Prepared, record: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """Score the outcome against the validation labels; completes the record and returns the predictions."""
+    validation = prepared.parts["validation"]
+    probabilities, judged, notes = _evaluate(outcome, data, validation.codes)
+    record |= {
+        "hyperparameters": outcome.hyperparameters,
+        "training": outcome.training,
+        "metrics": judged.metrics,
+        "confusion": judged.confusion.tolist(),
+        "notes": notes,
+    }
+    predictions = {
+        "sample_id": bench.samples.sample_ids[validation.rows],
+        "code": validation.codes,
+        "classes": np.array(bench.samples.classes),
+        "scores": outcome.scores,
+    }
+    return predictions | ({"probabilities": probabilities} if probabilities is not None else {})
+
+
+def _evaluate(outcome: Outcome, data: FitData, codes: np.ndarray) -> tuple[np.ndarray | None, Evaluation, list[str]]:
+    probabilities, notes = outcome.probabilities, []
+    if _is_calibrated(outcome):
+        assert data.tune is not None
+        assert outcome.tune_scores is not None
+        probabilities = platt_scaling(outcome.tune_scores, data.tune.codes, outcome.scores)
+        notes = ["probabilities by Platt scaling on the tune part"]
+    elif probabilities is None:
+        notes = ["no log-loss: there is no tune part to calibrate the scores on"]
+    judged = evaluate(outcome.scores, codes, probabilities, notes)
+    return probabilities, judged, judged.notes
+
+
+def _is_calibrated(outcome: Outcome) -> bool:
+    return outcome.probabilities is None and outcome.tune_scores is not None
+
+
+def _optimum(bench: Bench, model: NetworkModel, outcome: Outcome, data: FitData, prepared: Prepared) -> dict[str, Any]:
+    """The certified optimum of the same fit, judged on the same validation part."""
+    try:
+        best, said = optimum_of(model, data, bench.training, outcome)
+    except OptimumError as e:
+        return {"reason": str(e)}
+    return said | {"metrics": _evaluate(best, data, prepared.parts["validation"].codes)[1].metrics}
+
+
+def _write_down(ledger: Ledger, rows: Parts, prepared: Prepared, outcome: Outcome, before: Pretrained | None) -> None:
+    """Which rows are in which part, and which rows each fitted step saw."""
+    for name, part in prepared.parts.items():
+        ledger.part(name, part.rows)
+    fit = prepared.parts["fit"].rows
+    ledger.saw("class weights", fit)
+    ledger.saw("weights", fit)
+    if outcome.tune_chose is not None:
+        ledger.saw(outcome.tune_chose, prepared.parts["tune"].rows)
+    if _is_calibrated(outcome):
+        ledger.saw("calibration", prepared.parts["tune"].rows)
+    if before is None:
+        ledger.saw("preparation", prepared.learnt_from)
+        return
+    ledger.part("pretraining fit", before.rows.fit)
+    ledger.saw("preparation", before.learnt_from)
+    ledger.saw("pretraining", before.rows.fit)
+    if len(before.rows.tune):
+        ledger.part("pretraining tune", before.rows.tune)
+        ledger.saw("stopping", before.rows.tune)
+
+
+def _counts(bench: Bench, rows: Parts) -> dict[str, Any]:
+    samples = bench.samples
+    train = np.concatenate([rows.fit, rows.tune])
+    n_classes = len(samples.classes)
+    by_class = {
+        name: dict(zip(samples.classes, np.bincount(samples.codes[part], minlength=n_classes).tolist(), strict=True))
+        for name, part in (("fit", rows.fit), ("tune", rows.tune), ("validation", rows.validation))
+    }
+    return {
+        "n_train": len(train),
+        "n_fit": len(rows.fit),
+        "n_tune": len(rows.tune),
+        "n_validation": len(rows.validation),
+        "n_train_groups": len(np.unique(samples.groups[train])),
+        "per_class": by_class,
+    }

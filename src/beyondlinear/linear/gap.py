@@ -1,0 +1,54 @@
+"""How far a linear network, trained by Adam, is from the certified optimum of its problem."""
+
+from typing import Any
+
+import torch
+
+from beyondlinear.classifier import NetworkModel
+from beyondlinear.linear.losses import make_loss
+from beyondlinear.linear.reduction import in_blocks
+from beyondlinear.linear.ridge import RidgeModel
+from beyondlinear.training import FitData, Outcome, Training
+
+
+def optimum_of(
+    model: NetworkModel, data: FitData, training: Training, outcome: Outcome
+) -> tuple[Outcome, dict[str, Any]]:
+    """The certified model of the same fit, its penalty chosen by the same tune part, and what the network lacks of it.
+
+    For cross-entropy `objective_gap` says by how much the weighted log-loss of the fit part could be lowered with coefficients
+    no longer than the network's: with F_λ the ridge objective and F*_λ its certified minimum, F_λ(network) − F*_λ ≥ 0 bounds
+    it from above for every λ, and the least over the path is taken (Lagrangian duality: the best λ gives it exactly).
+    A hinge and a squared hinge are not one objective, so there only held-out scores compare.
+    :raises OptimumError: no certified optimum to compare with
+    """
+    ridge = RidgeModel(loss="logistic" if model.loss == "cross_entropy" else "squared_hinge", patience=None)
+    best = ridge.fit(data, training)
+    said = {
+        "model": "ridge_logistic" if ridge.loss == "logistic" else "ridge_svm",
+        **best.hyperparameters,
+        **{k: best.training[k] for k in ("relative_gradient", "certified_on", "objective")},
+    }
+    if ridge.loss == "logistic":
+        loss, square = _loss_and_length(outcome, data)
+        steps = best.training["path"] or [
+            {"penalty": best.hyperparameters["penalty"], "objective": best.training["objective"]}
+        ]
+        said["objective_gap"] = min(loss + s["penalty"] / 2 * square - s["objective"] for s in steps)
+    return best, said
+
+
+def _loss_and_length(outcome: Outcome, data: FitData) -> tuple[float, float]:
+    """Weighted log-loss on the fit part of a network of one linear layer, and the squared length of its coefficients. Two
+    score vectors become their difference, K are centred: both predict the same."""
+    assert outcome.network is not None
+    weight, bias = (p.detach().double().cpu() for p in outcome.network.parameters())
+    if data.n_classes == 2:
+        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+    else:
+        weight = weight - weight.mean(0)
+    codes = torch.from_numpy(data.fit.codes)
+    scores = (in_blocks(data.fit.x, weight.T) + bias)[:, None]
+    losses = make_loss("logistic", codes, data.n_classes).value(scores)[:, 0]
+    weighted = torch.from_numpy(data.class_weights())[codes] @ losses / len(codes)
+    return float(weighted), float(weight.square().sum())

@@ -1,0 +1,43 @@
+"""Inner products that the fits of a run share: each takes its rows from one matrix instead of multiplying its own.
+
+That holds where every fit prepares its genes in the same way (no scaling, or one fitted over all samples) and where signal
+removal is a linear map of the rows of a part: applied to the rows and then to the columns of a matrix of inner products it
+gives the inner products of the rows after removal.
+"""
+
+import numpy as np
+import torch
+
+from beyondlinear.linear.reduction import Gram, gram
+from beyondlinear.removal.modes import Removal
+
+LARGEST = 2**30  # bytes of the matrix of all samples
+
+
+class SharedGram:
+    """x: (n_samples, n_genes) float32, all samples of the task, prepared."""
+
+    def __init__(self, x: np.ndarray, codes: np.ndarray, classes: list[str]) -> None:
+        self.inner = gram(x).numpy()
+        self.codes, self.classes = codes, classes
+
+    def of(self, units: dict[str, np.ndarray], parts: dict[str, np.ndarray], removal: Removal) -> Gram:
+        """The inner products of one fit.
+
+        :param units: rows that go through removal together, by name
+        :param parts: rows of "fit" and of the parts that are scored
+        :raises RemovalError: a unit on which removal is not defined
+        """
+        rows = np.concatenate(list(units.values()))
+        g = self.inner[np.ix_(rows, rows)]
+        for _ in range(2):
+            start = 0
+            for name, unit in units.items():
+                removal.remove(g[start : start + len(unit)], self.codes[unit], self.classes, name)
+                start += len(unit)
+            g = np.ascontiguousarray(g.T)
+        at = np.empty(len(self.codes), dtype=np.int64)
+        at[rows] = np.arange(len(rows))
+        fit = at[parts["fit"]]
+        others = {k: torch.from_numpy(g[np.ix_(at[v], fit)]) for k, v in parts.items() if k != "fit"}
+        return Gram(torch.from_numpy(g[np.ix_(fit, fit)]), others)

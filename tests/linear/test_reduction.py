@@ -1,0 +1,66 @@
+"""A change of basis that loses nothing, and inner products that stand for the genes."""
+
+import numpy as np
+import pytest
+import torch
+
+from beyondlinear.linear.reduction import gram, reduce, reduce_gram
+from beyondlinear.linear.shared import SharedGram
+from beyondlinear.removal.modes import NoRemoval, SplitRemoval
+
+
+@pytest.mark.parametrize(("n", "p"), [(20, 50), (50, 20), (30, 30)])
+def test_distances_survive_and_columns_are_orthogonal(n, p):
+    x = np.random.default_rng(0).normal(3, 2, size=(n, p)).astype(np.float32)
+    x[:, 0] = 7  # constant
+    x[:, 2] = 2 * x[:, 1]
+    reduction = reduce(x)
+    centred = x.astype(np.float64) - x.mean(0, dtype=np.float64)
+    np.testing.assert_allclose(reduction.z @ reduction.z.T, centred @ centred.T, atol=1e-9)
+    cross = (reduction.z.T @ reduction.z).numpy()
+    np.testing.assert_allclose(cross, np.diag(np.diag(cross)), atol=1e-8)
+    assert reduction.z.shape[1] == min(n - 1, p - 2)
+    assert reduction.mean_square == pytest.approx((centred**2).sum() / n)
+
+
+@pytest.mark.parametrize(("n", "p"), [(20, 50), (50, 20)])
+def test_coefficients_of_genes_score_as_those_of_the_basis(n, p):
+    rng = np.random.default_rng(1)
+    x = rng.normal(3, 2, size=(n, p)).astype(np.float32)
+    reduction = reduce(x)
+    v = torch.from_numpy(rng.normal(size=(reduction.z.shape[1], 3)))
+    genes = reduction.gene_coefficients(v, x)
+    assert genes.shape == (p, 3)
+    centred = x.astype(np.float64) - reduction.centre.numpy()
+    np.testing.assert_allclose(centred @ genes.numpy(), (reduction.z @ v).numpy(), atol=1e-9)
+
+
+def test_constant_genes_span_nothing():
+    assert reduce(np.full((6, 9), 3, dtype=np.float32)).z.shape == (6, 0)
+    assert reduce(np.full((9, 6), 3, dtype=np.float32)).z.shape == (9, 0)
+
+
+@pytest.mark.parametrize("removal", [NoRemoval(), SplitRemoval()])
+def test_removal_on_inner_products_is_removal_on_rows(removal):
+    """Rows after removal, multiplied, equal removal applied to both sides of the shared inner products."""
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(60, 200)).astype(np.float32)
+    codes = np.arange(60) % 3
+    classes = ["a", "b", "c"]
+    order = rng.permutation(60)
+    parts = {"fit": np.sort(order[:30]), "tune": np.sort(order[30:42]), "validation": np.sort(order[42:])}
+    found = SharedGram(x, codes, classes).of(parts, parts, removal)
+    by_hand = {name: x[rows].astype(np.float64) for name, rows in parts.items()}
+    for name, rows in parts.items():
+        removal.remove(by_hand[name], codes[rows], classes, name)
+    np.testing.assert_allclose(found.fit, by_hand["fit"] @ by_hand["fit"].T, atol=1e-5)
+    for name in ("tune", "validation"):
+        np.testing.assert_allclose(found.others[name], by_hand[name] @ by_hand["fit"].T, atol=1e-5)
+    np.testing.assert_allclose(
+        reduce_gram(found.fit).mean_square, ((by_hand["fit"] - by_hand["fit"].mean(0)) ** 2).sum() / 30
+    )
+
+
+def test_gram_with_other_rows():
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_array_equal(gram(x, x[:1]), [[14.0, 38.0, 62.0]])

@@ -1,0 +1,80 @@
+"""One fit: pretraining, the comparison with the optimum, and what its ledger says."""
+
+import numpy as np
+import pytest
+
+from beyondlinear.classifier import NetworkModel
+from beyondlinear.errors import ConfigError
+from beyondlinear.ledger import Ledger
+from beyondlinear.results import Store
+
+TINY = [
+    "dataset=simulated_mixed",
+    "dataset.n_samples=150",
+    "dataset.n_genes=20",
+    "trainer.max_epochs=3",
+    "trainer.threads=1",
+    "logger=none",
+]
+
+
+def test_pretrained_and_not_start_from_one_initialisation(run_here, monkeypatch):
+    real, starts = NetworkModel.fit, []
+
+    def watched(self, data, training, logger=False, on_epoch=None, start=None):
+        starts.append((len(data.fit), data.seed("initialisation"), start is not None))
+        return real(self, data, training, logger, on_epoch, start)
+
+    monkeypatch.setattr(NetworkModel, "fit", watched)
+    records = run_here(
+        *TINY, "model=three_layer", "split=pretrain", "split.only_folds=[1]", "split.fractions=[0.5,1.0]"
+    )
+    assert [(r["fraction"], r["pretrained"]) for r in records] == [(0.5, False), (0.5, True), (1.0, False), (1.0, True)]
+    # 150 samples: 60 pretrain (48 fit, 12 tune), 60 train, 30 validate; one pretraining serves both fractions
+    assert sorted(n for n, _, _ in starts) == [24, 24, 48, 48, 48]
+    assert len({seed for _, seed, _ in starts}) == 1
+    assert [begun for _, _, begun in starts] == [False, False, False, True, True]
+    assert [r["counts"]["n_validation"] for r in records] == [30] * 4
+
+
+def test_a_pretrained_fit_says_what_it_saw(run_here, tmp_path):
+    records = run_here(*TINY, "model=logistic_regression", "split=pretrain", "split.only_folds=[0]")
+    store = Store(tmp_path / "records")
+    alone, pretrained = (Ledger.from_arrays(store.predictions(r["key"]), 150) for r in records)
+    assert len(pretrained.rows("part", "pretraining fit")) == 48
+    assert np.array_equal(pretrained.rows("step", "preparation"), pretrained.rows("part", "pretraining fit"))
+    assert "pretraining fit" not in alone.names("part")
+    assert np.array_equal(alone.rows("step", "preparation"), alone.rows("part", "fit"))
+    assert [r["audit"] for r in records] == [[], []]
+
+
+def test_a_forest_cannot_be_pretrained(run_here):
+    with pytest.raises(ConfigError, match="model=random_forest cannot be pretrained"):
+        run_here(*TINY, "model=random_forest", "split=pretrain")
+
+
+@pytest.mark.parametrize("removal", ["none", "split"])
+def test_linear_models_report_the_certified_optimum_beside_them(run_here, removal):
+    overrides = [*TINY, f"signal_removal={removal}", "split.only_folds=[0]"]
+    (logistic,) = run_here(*overrides, "model=logistic_regression")
+    (svm,) = run_here(*overrides, "model=linear_svm")
+    (net,) = run_here(*overrides, "model=three_layer")
+    (ridge,) = run_here(*overrides, "model=ridge_logistic")
+    assert logistic["optimum"]["objective_gap"] > 0
+    assert logistic["optimum"]["relative_gradient"] <= 1e-6
+    # the model that is compared with is ridge_logistic itself
+    assert logistic["optimum"]["metrics"] == pytest.approx(ridge["metrics"], rel=1e-6)
+    assert svm["optimum"]["model"] == "ridge_svm"
+    assert "objective_gap" not in svm["optimum"]
+    assert "optimum" not in net
+
+
+def test_clean_runs_have_no_finding_and_a_planted_leak_has(run_here):
+    assert [r["audit"] for r in run_here(*TINY, "model=ridge_logistic")] == [[]] * 5
+    (split,) = run_here(*TINY, "model=ridge_logistic", "signal_removal=split", "split.only_folds=[0]")
+    assert [(f["severity"], f["check"]) for f in split["audit"]] == [("note", "removal=split")]
+    (paper,) = run_here(*TINY, "model=ridge_logistic", "protocol=paper", "split.only_folds=[0]")
+    (finding,) = paper["audit"]
+    assert (finding["severity"], finding["check"]) == ("leak", "fitted outside the fit part")
+    assert "preparation saw 30 of 30 validation samples" in finding["evidence"]
+    assert "protocol=paper" in finding["evidence"]
