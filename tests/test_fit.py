@@ -69,6 +69,14 @@ def test_linear_models_report_the_certified_optimum_beside_them(run_here, remova
     assert "optimum" not in net
 
 
+def test_an_optimum_too_large_to_report_beside_is_named(run_here):
+    (record,) = run_here(*TINY, "split.only_folds=[0]", "model=logistic_regression", "model.report_optimum=1000")
+    # 96 fit samples × 20 genes × 1 score vector
+    assert record["optimum"] == {
+        "reason": "not solved: its size, 1.9e+03, is above model.report_optimum; model=ridge_logistic or ridge_svm solve it"
+    }
+
+
 def test_clean_runs_have_no_finding_and_a_planted_leak_has(run_here):
     assert [r["audit"] for r in run_here(*TINY, "model=ridge_logistic")] == [[]] * 5
     (split,) = run_here(*TINY, "model=ridge_logistic", "signal_removal=split", "split.only_folds=[0]")

@@ -118,7 +118,7 @@ class NetworkModel:
     lr_at_genes: the optimizer's lr is meant for this many genes and is used times lr_at_genes/n_genes; None uses it as it
         is. An Adam step moves every weight by about lr, so a score by about lr·Σ|x|, which grows with the number of genes.
     search: ranges of the optimizer's lr and weight_decay for nested tuning.
-    report_optimum: a linear network is compared with the certified optimum of its problem.
+    report_optimum: a linear network is compared with the certified optimum of its problem, up to this size of it.
     """
 
     network: Callable[..., nn.Module]
@@ -126,7 +126,7 @@ class NetworkModel:
     optimizer: Callable[..., torch.optim.Optimizer]
     lr_at_genes: Annotated[int, Field(ge=1)] | None = None
     search: dict[str, Any] | None = None
-    report_optimum: bool = False
+    report_optimum: Annotated[float, Field(gt=0)] | None = None
 
     def with_hyperparameters(self, **values: float) -> "NetworkModel":
         """The same model with these arguments of its optimizer."""

@@ -105,7 +105,7 @@ def make(
         extra = {"start": before.outcome.network} if before else {}
         outcome = model.fit(data, bench.training, logger, progress.epoch, **extra)
         arrays = _judge(bench, outcome, data, prepared, record)
-        if isinstance(model, NetworkModel) and model.report_optimum:
+        if isinstance(model, NetworkModel) and model.report_optimum is not None:
             record["optimum"] = _optimum(bench, model, outcome, data, prepared)
         _write_down(ledger, rows, prepared, outcome, before)
         record["ledger"] = ledger.summary(samples.sample_ids)
@@ -139,7 +139,7 @@ def _seeds(bench: Bench, fold: Fold, key: float | str) -> Callable[[str], int]:
 def _gram(bench: Bench, rows: Parts, fold: Fold, model: Any) -> Gram | None:
     """Inner products that fits share, for the models that need no more."""
     linear = isinstance(model, RidgeModel) and not model.keep_coefficients
-    comparable = isinstance(model, NetworkModel) and model.report_optimum
+    comparable = isinstance(model, NetworkModel) and model.report_optimum is not None
     return shared_inner_products(bench, rows, fold.train, bench.removal) if linear or comparable else None
 
 
@@ -184,6 +184,11 @@ def _is_calibrated(outcome: Outcome) -> bool:
 
 def _optimum(bench: Bench, model: NetworkModel, outcome: Outcome, data: FitData, prepared: Prepared) -> dict[str, Any]:
     """The certified optimum of the same fit, judged on the same validation part."""
+    n, n_genes = data.fit.x.shape
+    size = n * min(n, n_genes) * (1 if data.n_classes == 2 else data.n_classes)
+    if size > (model.report_optimum or 0):
+        reason = f"not solved: its size, {size:.1e}, is above model.report_optimum; model=ridge_logistic or ridge_svm solve it"
+        return {"reason": reason}
     try:
         best, said = optimum_of(model, data, bench.training, outcome)
     except OptimumError as e:

@@ -223,7 +223,7 @@ def conclusion(table: pd.DataFrame) -> str:
     means = cells(table).dropna(subset=["mean"])
     if means.empty:
         return "No fit is done, so there is nothing to compare."
-    linear = means.model.isin(["logistic_regression", "linear_svm"])
+    linear = means.model.isin(["logistic_regression", "linear_svm", "ridge_logistic", "ridge_svm"])
     said = []
     for removal, label in (("none", "with the signal present"), ("split", "after split signal removal")):
         here = means[means.signal_removal == removal]
