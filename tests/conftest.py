@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+import beyondlinear.config  # noqa: F401  (registers the schema that configs compose with)
 from beyondlinear.tasks import Samples, Task
 
 ROOT = Path(__file__).parent.parent

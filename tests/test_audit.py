@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beyondlinear.audit import Finding, audit_fit, audit_paths, clean_line, summarise
+from beyondlinear.audit import Finding, audit_fit, clean_line, summarise
+from beyondlinear.audit_store import audit_paths
 from beyondlinear.errors import ResultsError
 from beyondlinear.ledger import Ledger, Sheet, sheet_path
 from beyondlinear.results import Store, write_json
@@ -21,6 +22,8 @@ PAPER = {
 }
 SPLIT, FULL = ({"signal_removal": mode, "protocol": "sound"} for mode in ("split", "full"))
 TUNED = {"method": "tpe", "signal_removal": "none", "fraction": 1.0}
+# every sample of validation is scored right
+PREDICTIONS = {"sample_id": IDS[VALIDATION], "code": np.array([0, 1, 0, 1]), "scores": np.eye(2)[[0, 1, 0, 1]]}
 STEPS = {"preparation": FIT, "class weights": FIT, "weights": FIT, "stopping": TUNE, "calibration": TUNE}
 
 
@@ -44,6 +47,7 @@ def record_of(rows: Ledger, **changes) -> dict:
         "data": {"n_samples": 16, "fingerprint": "f00d"},
         "counts": {f"n_{part}": len(rows.rows("part", part)) for part in ("fit", "tune", "validation")},
         "ledger": rows.summary(IDS),
+        "metrics": {"balanced_accuracy": 1.0},
     }
     return json.loads(json.dumps(record | changes))
 
@@ -84,7 +88,7 @@ def with_sets(kind: str, *sets: list[int]) -> Sheet:
         ({"steps": {"tuning": [*FIT, *TUNE, 14, 15]}}, []),  # the whole training part
         ({"tuning": TUNED}, []),
         ({"names": FULL}, [("leak", "removal=full")]),
-        ({"names": SPLIT, "steps": {"removal": [*FIT, *TUNE, *VALIDATION]}}, [("note", "removal=split")]),
+        ({"names": SPLIT, "steps": {"removal": [*FIT, *VALIDATION]}}, [("note", "removal=split")]),
         ({"ledger": None}, [("leak", "record changed")]),
     ],
 )
@@ -204,10 +208,20 @@ class TestRecordChanged:
 
     def test_predictions_of_other_samples(self):
         record, ledger = a_fit()
-        assert audit_fit(record, ledger, SHEET, IDS[VALIDATION]) == []
-        assert audit_fit(record, ledger, SHEET, IDS[[10, 11, 0, 1]]) == [
+        assert audit_fit(record, ledger, SHEET, PREDICTIONS) == []
+        assert audit_fit(record, ledger, SHEET, PREDICTIONS | {"sample_id": IDS[[10, 11, 0, 1]]}) == [
             Finding("leak", "record changed", "2 predictions of samples that are not in validation, e.g. s0, s1")
         ]
+
+    def test_labels_scores_or_accuracy_that_were_changed(self):
+        record, ledger = a_fit()
+        other = PREDICTIONS | {"code": 1 - PREDICTIONS["code"], "scores": PREDICTIONS["scores"][:, ::-1]}
+        [labels] = audit_fit(record, ledger, SHEET, other)
+        assert labels.evidence.startswith("4 predictions with another label than the sample's, e.g. ")
+        [scores] = audit_fit(record, ledger, SHEET, PREDICTIONS | {"scores": np.zeros((4, 2))})
+        assert scores.evidence == "the record's balanced accuracy is 1.0, that of its stored scores 0.500000"
+        [accuracy] = audit_fit(record | {"metrics": {"balanced_accuracy": 0.999}}, ledger, SHEET, PREDICTIONS)
+        assert (accuracy.severity, accuracy.check) == ("leak", "record changed")
 
 
 def test_what_must_be_there_and_is_not_written_down():
@@ -238,7 +252,7 @@ def store(tmp_path: Path) -> Store:
     SHEET.write(sheet_path(made.root, "f00d"))
     for key, steps in (("ab12", {}), ("cd34", {"stopping": [6, 10]})):
         record, ledger = a_fit(steps=steps)
-        made.put(record | {"key": key}, {"sample_id": IDS[VALIDATION]} | ledger.arrays())
+        made.put(record | {"key": key}, PREDICTIONS | ledger.arrays())
     made.put({"key": "ef56", "status": "skipped", "names": {}, "reason": "no tune part"})
     return made
 
@@ -277,7 +291,7 @@ class TestAuditPaths:
         assert found_at(tmp_path / "run", store=str(tmp_path / "moved")) == {"ab12": []}
 
     def test_a_fit_that_was_made_before_ledgers_were_kept(self, store):
-        store.put(a_fit()[0], {"sample_id": IDS[VALIDATION]})
+        store.put(a_fit()[0], PREDICTIONS)
         [(_, [finding])] = audit_paths([store.path("ab12")])
         assert (finding.severity, finding.check) == ("note", "not audited")
         assert finding.evidence.startswith("no ledger was kept with the record")

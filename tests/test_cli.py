@@ -80,4 +80,4 @@ def test_the_audit_of_a_leak_exits_with_1(train, tmp_path):
 
 
 def test_the_audit_of_nothing_is_an_error(tmp_path):
-    assert "does not exist" in beyondlinear("audit", "nowhere", cwd=tmp_path, expect=1).stderr
+    assert "does not exist" in beyondlinear("audit", "nowhere", cwd=tmp_path, expect=2).stderr

@@ -43,8 +43,12 @@ def test_a_pretrained_fit_says_what_it_saw(run_here, tmp_path):
     alone, pretrained = (Ledger.from_arrays(store.predictions(r["key"]), 150) for r in records)
     assert len(pretrained.rows("part", "pretraining fit")) == 48
     assert np.array_equal(pretrained.rows("step", "preparation"), pretrained.rows("part", "pretraining fit"))
-    assert "pretraining fit" not in alone.names("part")
-    assert np.array_equal(alone.rows("step", "preparation"), alone.rows("part", "fit"))
+    # the twin differs in the pretraining alone: same scaling, other rows that its weights saw
+    assert np.array_equal(alone.rows("step", "preparation"), pretrained.rows("step", "preparation"))
+    assert len(pretrained.rows("step", "pretraining")) == 48
+    assert "pretraining" not in alone.names("step")
+    for ledger in (alone, pretrained):
+        assert np.array_equal(ledger.rows("step", "weights"), ledger.rows("part", "fit"))
     assert [r["audit"] for r in records] == [[], []]
 
 
@@ -75,6 +79,20 @@ def test_an_optimum_too_large_to_report_beside_is_named(run_here):
     assert record["optimum"] == {
         "reason": "not solved: its size, 1.9e+03, is above model.report_optimum; model=ridge_logistic or ridge_svm solve it"
     }
+
+
+def test_removal_over_the_whole_training_part_is_a_caution(run_here):
+    overrides = ["model=ridge_logistic", "protocol=paper", "signal_removal=split", "split.only_folds=[0]"]
+    (record,) = run_here(*TINY, *overrides)
+    (removal,) = [f for f in record["audit"] if f["evidence"].startswith("removal saw")]
+    assert (removal["severity"], removal["check"]) == ("caution", "fitted outside the fit part")
+    assert "removal saw 24 tune samples" in removal["evidence"]
+
+
+def test_without_a_tune_part_the_gap_is_still_that_of_the_best_penalty(run_here):
+    (record,) = run_here(*TINY, "model=logistic_regression", "split.only_folds=[0]", "split.fractions=[0.1]")
+    assert record["counts"]["n_tune"] == 0
+    assert 0 <= record["optimum"]["objective_gap"] <= record["training"]["history"][-1]["train_loss"] + 0.05
 
 
 def test_clean_runs_have_no_finding_and_a_planted_leak_has(run_here):

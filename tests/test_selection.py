@@ -121,6 +121,9 @@ def test_protocol_paper_tunes_once_at_full_size_with_the_signal(compose_config, 
     # another fraction is served by the same study, without a further inner fit
     monkeypatch.setattr(NetworkModel, "fit", None)
     assert choose_hyperparameters(bench, fold, 0.1, nothing)[1]["study"] == record["study"]
+    # and so is the run with the signal present
+    bench = make_bench(compose_config(*settings, "protocol=paper", "signal_removal=none"))
+    assert choose_hyperparameters(bench, fold, 1.0, nothing)[1]["study"] == record["study"]
 
 
 def test_a_search_space_with_zero_is_refused_before_any_fit(run_here):

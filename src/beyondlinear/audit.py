@@ -5,20 +5,15 @@ result or its reading without touching the validation part. A note says what a r
 """
 
 import itertools
-import zipfile
-import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from beyondlinear.duplicates import NEAR, across
-from beyondlinear.errors import ResultsError
-from beyondlinear.ledger import PARTS, Ledger, Sheet, read_sheet, sheet_path
-from beyondlinear.results import Store, read_json, read_record
+from beyondlinear.duplicates import FEWEST_GENES, NEAR, NOT_SEARCHED, across
+from beyondlinear.ledger import PARTS, Ledger, Sheet
 
 Severity = Literal["leak", "caution", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
@@ -47,10 +42,13 @@ class Finding:
     evidence: str
 
 
-def audit_fit(record: dict[str, Any], ledger: Ledger, sheet: Sheet, scored: np.ndarray | None = None) -> list[Finding]:
+def audit_fit(
+    record: dict[str, Any], ledger: Ledger, sheet: Sheet, predictions: Mapping[str, np.ndarray] | None = None
+) -> list[Finding]:
     """What is wrong with a done fit, leaks first; empty for a clean one.
 
-    :param scored: sample ids of the stored predictions, which must be those of the validation part
+    :param predictions: sample_id, code and scores as stored: those of the validation part, with the labels of the sheet and
+        the balanced accuracy of the record
     """
     if ledger.n_samples != len(sheet.sample_ids):
         sizes = f"the ledger is over {ledger.n_samples} samples, the sheet over {len(sheet.sample_ids)}"
@@ -60,7 +58,9 @@ def audit_fit(record: dict[str, Any], ledger: Ledger, sheet: Sheet, scored: np.n
         *_duplicates(ledger, sheet, "exact"),
         *_duplicates(ledger, sheet, "near"),
         *_steps(record, ledger, sheet),
-        *_changed(record, ledger, sheet, scored),
+        *_changed(record, ledger, sheet),
+        *_predictions_changed(record, ledger, sheet, predictions),
+        *_not_searched(sheet),
         *_not_written_down(record, ledger),
         *_absent_classes(ledger, sheet),
         *_tuned_elsewhere(record),
@@ -86,76 +86,6 @@ def summarise(findings: Sequence[Sequence[Finding]]) -> list[str]:
 
 def clean_line(n_fits: int) -> str:
     return f"audit: no leak found in {_n(n_fits, 'fit')} (groups, duplicates, fitted steps, classes, selection, tuning)"
-
-
-def audit_paths(paths: Sequence[str | Path], store: str | None = None) -> list[tuple[dict[str, Any], list[Finding]]]:
-    """Every fit of run or sweep directories, of stores of records, or of single records, with its findings.
-
-    A fit that is not done, or of which no ledger or sheet is left, has one finding: "not audited".
-    :param store: where the records are now, if they were moved since
-    :raises ResultsError: a path that does not exist or holds no fits
-    """
-    if store is not None and not Path(store).is_dir():
-        raise ResultsError(f"--store {store} is not a directory")
-    audited: dict[str, tuple[dict[str, Any], list[Finding]]] = {}
-    sheets: dict[Path, Sheet] = {}
-    for path in map(Path, paths):
-        for record, arrays, root in _fits(path, store):
-            if record["key"] not in audited:
-                try:
-                    findings = audit_fit(record, *_evidence(record, arrays, root, sheets))
-                except ResultsError as e:
-                    findings = [Finding("note", "not audited", str(e))]
-                audited[record["key"]] = record, findings
-    return list(audited.values())
-
-
-def _fits(path: Path, store: str | None) -> Iterator[tuple[dict[str, Any], Path, Path]]:
-    """The records under a path, each with the file of its arrays and the root of its store."""
-    wanted = "give a run or sweep directory (outputs/runs/…, multirun/…), a store of records, or a record (.json)"
-    if not path.exists():
-        raise ResultsError(f"{path} does not exist; {wanted}")
-    if path.is_file() and path.suffix != ".json":
-        raise ResultsError(f"{path} is no record; {wanted}")
-    if path.is_file() and not path.name.startswith("fits_"):
-        root = Path(store) if store is not None else path.absolute().parent.parent
-        yield read_record(path), path.with_suffix(".npz"), root
-        return
-    lists = [path] if path.is_file() else sorted(path.rglob("fits_*.json"))
-    for run in map(read_json, lists):
-        records = Store(store or run["store"])
-        said = {"config": run["config"], "names": run["names"]}
-        for fit in run["fits"]:
-            record = records.get(fit["key"]) or {**fit, "seed": run["seed"], "status": "missing"}
-            yield record | said, records.path(fit["key"]).with_suffix(".npz"), records.root
-    if lists:
-        return
-    records = Store(path)
-    found = list(records.records())
-    if not found:
-        raise ResultsError(f"{path} holds no fits; {wanted}")
-    for record in found:
-        yield record, records.path(record["key"]).with_suffix(".npz"), records.root
-
-
-def _evidence(
-    record: dict[str, Any], arrays: Path, root: Path, sheets: dict[Path, Sheet]
-) -> tuple[Ledger, Sheet, np.ndarray | None]:
-    """What was written down about a fit: its ledger, the sheet, the ids of its predictions."""
-    if record.get("status") != "done":
-        raise ResultsError(f"the fit is {record.get('status')}")
-    try:
-        with np.load(arrays, allow_pickle=False) as held:
-            ledger = Ledger.from_arrays(held, record["data"]["n_samples"])
-            scored = held.get("sample_id")
-        where = sheet_path(root, record["data"]["fingerprint"])
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as e:
-        raise ResultsError(f"{arrays} or its record cannot be read ({type(e).__name__}: {e})") from e
-    if ledger is None:
-        raise ResultsError("no ledger was kept with the record; delete it and its fit will be made again with one")
-    if where not in sheets:
-        sheets[where] = read_sheet(where)
-    return ledger, sheets[where], scored
 
 
 def _pairs(ledger: Ledger) -> Iterator[tuple[Severity, str, str, np.ndarray, np.ndarray]]:
@@ -200,9 +130,9 @@ def _duplicates(ledger: Ledger, sheet: Sheet, kind: Literal["exact", "near"]) ->
 def _steps(record: dict[str, Any], ledger: Ledger, sheet: Sheet) -> Iterator[Finding]:
     validation = ledger.rows("part", "validation")
     for step in ledger.names("step"):
-        if step == "removal" and record["names"]["signal_removal"] in USES_LABELS_OF_EVERY_ROW:
-            continue
         saw = ledger.rows("step", step)
+        if step == "removal" and record["names"]["signal_removal"] in USES_LABELS_OF_EVERY_ROW:
+            saw = np.setdiff1d(saw, validation)  # a finding of its own
         leaked = np.intersect1d(saw, validation)
         allowed = [ledger.rows("part", part) for part in MAY_SEE.get(step, ())]
         outside = np.setdiff1d(saw, np.concatenate([*allowed, validation])) if allowed else saw[:0]
@@ -214,7 +144,8 @@ def _steps(record: dict[str, Any], ledger: Ledger, sheet: Sheet) -> Iterator[Fin
             "leak" if len(leaked) else "caution",
             "selection on validation" if step in SELECTS else "fitted outside the fit part",
             f"{step} saw {' and '.join(seen)}, e.g. {_some(sheet.sample_ids[leaked if len(leaked) else outside])}"
-            + (_by_protocol(record, "fit_on", "all") if step == "preparation" else ""),
+            + (_by_protocol(record, "fit_on", "all") if step == "preparation" else "")
+            + (_by_protocol(record, "removal_before_subsetting", True) if step == "removal" else ""),
         )
 
 
@@ -239,7 +170,8 @@ def _tuned_elsewhere(record: dict[str, Any]) -> Iterator[Finding]:
             f"hyperparameters were chosen with signal_removal={tuned[0]} at fraction {tuned[1]} and used with "
             f"signal_removal={used[0]} at fraction {used[1]}{_by_protocol(record, 'tuning_once', True)}"
         )
-        yield Finding("caution", "tuned on another removal", evidence)
+        check = "tuned on another removal" if tuned[0] != used[0] else "tuned at another fraction"
+        yield Finding("caution", check, evidence)
 
 
 def _removal(record: dict[str, Any]) -> Iterator[Finding]:
@@ -248,8 +180,8 @@ def _removal(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("leak" if mode == "full" else "note", f"removal={mode}", USES_LABELS_OF_EVERY_ROW[mode])
 
 
-def _changed(record: dict[str, Any], ledger: Ledger, sheet: Sheet, scored: np.ndarray | None) -> Iterator[Finding]:
-    """The record's hashes, counts and predictions against the ledger and the sheet."""
+def _changed(record: dict[str, Any], ledger: Ledger, sheet: Sheet) -> Iterator[Finding]:
+    """The record's hashes and counts against the ledger and the sheet."""
     differing = ledger.differences(record.get("ledger") or {}, sheet.sample_ids)
     if differing:
         shown = ", ".join(differing[:3]) + (f", … ({len(differing)} in all)" if len(differing) > 3 else "")
@@ -260,11 +192,42 @@ def _changed(record: dict[str, Any], ledger: Ledger, sheet: Sheet, scored: np.nd
         if count is not None and count != len(rows):
             evidence = f"the record counts {_n(count, f'{part} sample')}, the ledger {len(rows)}"
             yield Finding("leak", "record changed", evidence)
-    held_out = sheet.sample_ids[ledger.rows("part", "validation")]
-    strangers = np.setdiff1d(held_out if scored is None else scored, held_out)
+
+
+def _predictions_changed(
+    record: dict[str, Any], ledger: Ledger, sheet: Sheet, predictions: Mapping[str, np.ndarray] | None
+) -> Iterator[Finding]:
+    """The stored predictions against the validation part, its labels and the record's balanced accuracy."""
+    if predictions is None:
+        return
+    rows = ledger.rows("part", "validation")
+    scored, codes, scores = (predictions[k] for k in ("sample_id", "code", "scores"))
+    strangers = np.setdiff1d(scored, sheet.sample_ids[rows])
     if len(strangers):
         evidence = f"{_n(len(strangers), 'prediction')} of samples that are not in validation, e.g. {_some(strangers)}"
         yield Finding("leak", "record changed", evidence)
+        return
+    truth = dict(zip(sheet.sample_ids[rows].tolist(), sheet.codes[rows].tolist(), strict=True))
+    other = np.array([truth[i] for i in scored.tolist()], dtype=np.int64) != codes
+    if other.any():
+        evidence = (
+            f"{_n(int(other.sum()), 'prediction')} with another label than the sample's, e.g. {_some(scored[other])}"
+        )
+        yield Finding("leak", "record changed", evidence)
+    right = scores.argmax(1) == codes
+    again = float(np.mean([right[codes == c].mean() for c in np.unique(codes)]))
+    said = record.get("metrics", {}).get("balanced_accuracy")
+    if said is None or abs(again - said) > 1e-6:
+        evidence = f"the record's balanced accuracy is {said}, that of its stored scores {again:.6f}"
+        yield Finding("leak", "record changed", evidence)
+
+
+def _not_searched(sheet: Sheet) -> Iterator[Finding]:
+    if (sheet.near == NOT_SEARCHED).any():
+        evidence = (
+            f"fewer than {FEWEST_GENES} genes vary and unrelated profiles are alike: exact copies alone were searched"
+        )
+        yield Finding("note", "near duplicates not searched", evidence)
 
 
 def _not_written_down(record: dict[str, Any], ledger: Ledger) -> Iterator[Finding]:

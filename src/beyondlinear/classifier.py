@@ -178,6 +178,9 @@ class NetworkModel:
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
+            data.saw("weights", data.fit.rows)
+            if data.tune is not None:
+                data.saw("stopping", data.tune.rows)
             trainer.fit(module, PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order")))
         final = best.loss if data.tune is not None else module.history[-1]["train_loss"]
         if not math.isfinite(final):
@@ -204,7 +207,6 @@ class NetworkModel:
                 "history": module.history,
             },
             network=network,
-            tune_chose="stopping" if data.tune is not None else None,
         )
 
     def weighted_loss(self, scores: np.ndarray, codes: np.ndarray, class_weights: np.ndarray) -> float:

@@ -27,16 +27,25 @@ def results(arguments: argparse.Namespace) -> None:
 
 
 def audit(arguments: argparse.Namespace) -> None:
-    """Look for leaks in finished fits: which rows each part held and each fitted step saw. Exit code 1 if there is one."""
-    from beyondlinear.audit import audit_paths, clean_line, summarise
+    """Look for leaks in finished fits: which rows each part held and each fitted step saw. Exit code 1: a leak; 2: something
+    could not be audited."""
+    from beyondlinear.audit import clean_line, summarise
+    from beyondlinear.audit_store import audit_paths
 
-    audited = [findings for _, findings in audit_paths(arguments.paths, arguments.store)]
-    for line in summarise(audited):
+    try:
+        found = audit_paths(arguments.paths, arguments.store)
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        sys.exit(2)
+    for line in summarise([findings for _, findings in found]):
         print(line)
-    checked = [findings for findings in audited if not any(f.check == "not audited" for f in findings)]
+    checked = [findings for _, findings in found if not any(f.check == "not audited" for f in findings)]
     if any(f.severity == "leak" for findings in checked for f in findings):
         sys.exit(1)
     print(clean_line(len(checked)) if checked else "audit: no fit could be audited")
+    done = sum(record.get("status") not in ("skipped", "failed", "missing") for record, _ in found)
+    if not checked or len(checked) < done:
+        sys.exit(2)
 
 
 def main() -> None:

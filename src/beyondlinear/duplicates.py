@@ -14,6 +14,7 @@ from beyondlinear.seeds import stream
 
 NEAR = 0.9999  # Pearson correlation of two standardised profiles
 FEWEST_GENES = 20  # that vary; in fewer dimensions unrelated profiles point the same way by chance
+NOT_SEARCHED = -2
 CHANCE = 1e-3  # equal rows are no finding if unrelated samples have as many with this probability
 
 PROJECTIONS, TREE_PROJECTIONS = 32, 8  # the tree slows down with dimensions, the others sift what it finds
@@ -30,7 +31,9 @@ def find_duplicates(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Near duplicates are samples whose profiles, z-scored per gene over all samples, correlate above 0.9999, and samples
     linked through such pairs. Raw profiles will not do: a few strong genes dominate them, so that all samples of one tissue
-    correlate. A near set has at least two different profiles, and then holds all exact copies of each.
+    correlate. They are compared once more without what a factor or a constant of the whole sample does to z-scores (depth,
+    on a raw or a log scale), so that a copy of other depth is found as well. A near set has at least two different profiles,
+    and then holds all exact copies of each. With fewer than 20 genes that vary nothing is searched: all are NOT_SEARCHED.
 
     A row that is constant over all genes, e.g. all zero, carries no identity and is in no set.
     :param x: (n, n_genes) float32, finite; read block by block and never copied
@@ -46,6 +49,8 @@ def find_duplicates(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     different = np.flatnonzero(usable & (first == np.arange(n)))
     linked = np.arange(n)
     linked[different] = different[_linked(x, different)]
+    if (x.min(0) != x.max(0)).sum() < FEWEST_GENES:
+        return exact, np.full(n, NOT_SEARCHED, dtype=np.int64)
     has_near = np.zeros(n, dtype=bool)
     has_near[linked[different][linked[different] != different]] = True
     linked = linked[first]
@@ -141,17 +146,31 @@ def _linked(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
     r > NEAR lie within a known radius in a few projections, where a tree finds them, and every candidate is then checked on
     its profiles.
     """
-    labels = np.arange(len(rows))
     genes = np.flatnonzero(x.min(0) != x.max(0))
     if len(genes) < FEWEST_GENES or len(rows) < 2:
-        return labels
+        return np.arange(len(rows))
     whole = fit_preparation(x, np.arange(len(x)), top_variance=None, scale="standardise")
     assert whole.shift is not None
     assert whole.factor is not None
-    z_scores = Preparation(genes if len(genes) < x.shape[1] else None, whole.shift[genes], whole.factor[genes])
-    directions = stream(0, "duplicates").standard_normal((len(genes), PROJECTIONS), dtype=np.float32)
+    shift, factor = whole.shift[genes], whole.factor[genes]
+    z_scores = Preparation(genes if len(genes) < x.shape[1] else None, shift, factor)
+    mean = np.full((len(genes), 1), len(genes) ** -0.5, dtype=np.float32)
+    # a·x + b has z-scores a·z + (a − 1)·shift·factor + b·factor
+    depth = np.linalg.qr(np.column_stack([mean[:, 0], factor, shift * factor]).astype(np.float64))[0].astype(np.float32)
+    labels = np.arange(len(rows))
+    for without in (mean, depth):
+        labels = _linked_without(x, rows, z_scores, without, labels)
+    return labels
+
+
+def _linked_without(
+    x: np.ndarray, rows: np.ndarray, z_scores: Preparation, depth: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    """`labels` with the near pairs of the profiles without the directions of `depth` (n_genes, k) linked as well."""
+    n_genes = len(depth)
+    directions = stream(0, "duplicates").standard_normal((n_genes, PROJECTIONS), dtype=np.float32)
     sketch = np.concatenate(
-        [_profiles(x, rows[i : i + BLOCK], z_scores) @ directions for i in range(0, len(rows), BLOCK)]
+        [_profiles(x, rows[i : i + BLOCK], z_scores, depth) @ directions for i in range(0, len(rows), BLOCK)]
     )
     tree_radius, radius = (np.sqrt(2 * (1 - NEAR) * chi2.isf(MISSED, k)) for k in (TREE_PROJECTIONS, PROJECTIONS))
     points = sketch[:, :TREE_PROJECTIONS]
@@ -165,10 +184,10 @@ def _linked(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         # one direction at a time, so that no array of all pairs × directions is made
         distances = sum((along[a] - along[b]) ** 2 for along in sketch.T)
         a, b = (np.unique(side[distances <= radius**2]) for side in (a, b))
-        here = _profiles(x, rows[a], z_scores).astype(np.float64)
+        here = _profiles(x, rows[a], z_scores, depth).astype(np.float64)
         for i in range(0, len(b), BLOCK):
             others = b[i : i + BLOCK]
-            near = here @ _profiles(x, rows[others], z_scores).T.astype(np.float64) > NEAR
+            near = here @ _profiles(x, rows[others], z_scores, depth).T.astype(np.float64) > NEAR
             labels = _joined(labels, a[near.nonzero()[0]], others[near.nonzero()[1]])
     return labels
 
@@ -179,11 +198,14 @@ def _blocks(rows: np.ndarray, n_close: np.ndarray) -> list[np.ndarray]:
     return np.split(rows, np.flatnonzero(np.diff(number)) + 1) if len(rows) else []
 
 
-def _profiles(x: np.ndarray, rows: np.ndarray, z_scores: Preparation) -> np.ndarray:
-    """Standardised rows with mean 0 and norm 1: their inner products are Pearson correlations."""
+def _profiles(x: np.ndarray, rows: np.ndarray, z_scores: Preparation, depth: np.ndarray) -> np.ndarray:
+    """z-scored rows without the directions of `depth`, the mean among them, and of norm 1: their inner products are
+    Pearson correlations. What is left of a row that was nothing else is rounding, and becomes 0."""
     z = z_scores.apply(x, rows)
-    z -= z.mean(1, keepdims=True)
-    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    length = np.linalg.norm(z, axis=1, keepdims=True)
+    z -= (z @ depth) @ depth.T
+    left = np.linalg.norm(z, axis=1, keepdims=True)
+    z *= (left > 1e-4 * length) / np.maximum(left, np.finfo(np.float32).tiny)
     return z
 
 

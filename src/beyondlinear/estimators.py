@@ -24,6 +24,7 @@ class EstimatorModel:
         accepted = inspect.signature(self.estimator).parameters
         extra = {"random_state": data.seed("estimator") % 2**32, "n_jobs": training.threads}
         estimator = self.estimator(**{k: v for k, v in extra.items() if k in accepted})
+        data.saw("weights", data.fit.rows)
         estimator.fit(data.fit.x, data.fit.codes)
         return Outcome(
             scores=_log_shares(estimator, data.validation_x),

@@ -4,7 +4,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from beyondlinear.audit import audit_fit
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.config import build
-from beyondlinear.errors import ConfigError, OptimumError, RemovalError, SplitError, TuningError
+from beyondlinear.errors import ConfigError, OptimumError, RemovalError, ResultsError, SplitError, TuningError
 from beyondlinear.ledger import Ledger, Sheet
 from beyondlinear.linear.gap import optimum_of
 from beyondlinear.linear.reduction import Gram
@@ -42,12 +42,11 @@ class Fit:
 
 @dataclass
 class Pretrained:
-    """The model pretrained in one rotation, made once for all fractions."""
+    """The model pretrained in one rotation, made once for all fractions; saw: the rows that its steps learnt from."""
 
     outcome: Outcome
-    preparation: Preparation
-    learnt_from: np.ndarray
     rows: Parts
+    saw: list[tuple[str, np.ndarray]]
 
 
 @dataclass
@@ -60,14 +59,31 @@ class Pretraining:
         """:raises SplitError: the pretraining part has no fit and tune part with every class"""
         if fold.number not in self.latest:
             assert fold.pretraining is not None
-            seed = bench.cfg.seed
-            fit, tune = bench.splitter.fit_and_tune(bench.samples, fold.pretraining, seed, "pretraining", fold.number)
-            rows = Parts(fit, tune, fold.validation[:0])
+            rows = pretraining_rows(bench, fold)
             prepared = prepare(bench, rows, fold.pretraining, bench.removal)
-            data = prepared.data(len(bench.samples.classes), _seeds(bench, fold, "pretraining"))
+            saw: list[tuple[str, np.ndarray]] = []
+            seeds = _seeds(bench, fold, "pretraining")
+            data = prepared.data(len(bench.samples.classes), seeds, saw=lambda step, seen: saw.append((step, seen)))
             outcome = model.fit(data, bench.training, False, progress.epoch)
-            self.latest = {fold.number: Pretrained(outcome, prepared.preparation, prepared.learnt_from, rows)}
+            self.latest = {fold.number: Pretrained(outcome, rows, saw)}
         return self.latest[fold.number]
+
+
+def pretraining_rows(bench: Bench, fold: Fold) -> Parts:
+    """The pretraining part's own fit and tune part."""
+    assert fold.pretraining is not None
+    seed = bench.cfg.seed
+    fit, tune = bench.splitter.fit_and_tune(bench.samples, fold.pretraining, seed, "pretraining", fold.number)
+    return Parts(fit, tune, fold.validation[:0])
+
+
+def _preparation(bench: Bench, fold: Fold) -> tuple[Preparation | None, np.ndarray | None]:
+    """Where there is pretraining, selection and scaling are those of the pretraining's fit part in both of a pair of fits: a
+    network goes on training on the scale it began with, and its twin differs from it in nothing but the pretraining."""
+    if fold.pretraining is None:
+        return None, None
+    rows = np.arange(len(bench.samples.codes)) if bench.fits_on_all else pretraining_rows(bench, fold).fit
+    return bench.learn(rows), rows
 
 
 def can_pretrain(bench: Bench) -> None:
@@ -95,9 +111,13 @@ def make(
         if len(seen):
             ledger.saw("tuning", seen)
         before = pretraining.of(bench, fold, model, progress) if fit.pretrained else None
-        prepared = prepare(bench, rows, fold.train, bench.removal, before.preparation if before else None)
+        preparation, learnt_from = _preparation(bench, fold)
+        prepared = prepare(bench, rows, fold.train, bench.removal, preparation)
         record["warnings"] = prepared.warnings
-        data = prepared.data(len(samples.classes), _seeds(bench, fold, fit.fraction), _gram(bench, rows, fold, model))
+        _write_down(ledger, bench, fold, prepared, prepared.learnt_from if learnt_from is None else learnt_from, before)
+        shared = None if preparation is not None else _gram(bench, rows, fold, model)
+        seeds = _seeds(bench, fold, fit.fraction)
+        data = prepared.data(len(samples.classes), seeds, shared, saw=ledger.saw)
         logger: Any = False
         if "_target_" in bench.cfg.logger:
             suffix = "" if fit.pretrained is None else f"_pretrained_{fit.pretrained}".lower()
@@ -107,14 +127,15 @@ def make(
         arrays = _judge(bench, outcome, data, prepared, record)
         if isinstance(model, NetworkModel) and model.report_optimum is not None:
             record["optimum"] = _optimum(bench, model, outcome, data, prepared)
-        _write_down(ledger, rows, prepared, outcome, before)
         record["ledger"] = ledger.summary(samples.sample_ids)
         arrays |= outcome.arrays | ledger.arrays()
         record["status"] = "done"
-        record["audit"] = [finding.__dict__ for finding in audit_fit(record, ledger, sheet, arrays["sample_id"])]
+        record["audit"] = [finding.__dict__ for finding in audit_fit(record, ledger, sheet, arrays)]
     except (SplitError, RemovalError, OptimumError, TuningError) as e:
         record |= {"status": "skipped", "reason": str(e)}
         arrays = None
+    except ResultsError:  # the store itself is not usable: no other fit would fare better
+        raise
     except Exception as e:  # one fit's failure must not cost the others; the next run of the command makes it again
         log.debug("fit failed", exc_info=True)
         record |= {"status": "failed", "reason": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
@@ -170,6 +191,7 @@ def _evaluate(outcome: Outcome, data: FitData, codes: np.ndarray) -> tuple[np.nd
     if _is_calibrated(outcome):
         assert data.tune is not None
         assert outcome.tune_scores is not None
+        data.saw("calibration", data.tune.rows)
         probabilities = platt_scaling(outcome.tune_scores, data.tune.codes, outcome.scores)
         notes = ["probabilities by Platt scaling on the tune part"]
     elif probabilities is None:
@@ -190,32 +212,29 @@ def _optimum(bench: Bench, model: NetworkModel, outcome: Outcome, data: FitData,
         reason = f"not solved: its size, {size:.1e}, is above model.report_optimum; model=ridge_logistic or ridge_svm solve it"
         return {"reason": reason}
     try:
+        data = replace(data, saw=lambda step, rows: None)  # the ledger is the network's
         best, said = optimum_of(model, data, bench.training, outcome)
     except OptimumError as e:
         return {"reason": str(e)}
     return said | {"metrics": _evaluate(best, data, prepared.parts["validation"].codes)[1].metrics}
 
 
-def _write_down(ledger: Ledger, rows: Parts, prepared: Prepared, outcome: Outcome, before: Pretrained | None) -> None:
-    """Which rows are in which part, and which rows each fitted step saw."""
+def _write_down(
+    ledger: Ledger, bench: Bench, fold: Fold, prepared: Prepared, learnt_from: np.ndarray, before: Pretrained | None
+) -> None:
+    """Which rows are in which part, and which were learnt from before the model is: it writes down its own."""
     for name, part in prepared.parts.items():
         ledger.part(name, part.rows)
-    fit = prepared.parts["fit"].rows
-    ledger.saw("class weights", fit)
-    ledger.saw("weights", fit)
-    if outcome.tune_chose is not None:
-        ledger.saw(outcome.tune_chose, prepared.parts["tune"].rows)
-    if _is_calibrated(outcome):
-        ledger.saw("calibration", prepared.parts["tune"].rows)
-    if before is None:
-        ledger.saw("preparation", prepared.learnt_from)
-        return
-    ledger.part("pretraining fit", before.rows.fit)
-    ledger.saw("preparation", before.learnt_from)
-    ledger.saw("pretraining", before.rows.fit)
-    if len(before.rows.tune):
-        ledger.part("pretraining tune", before.rows.tune)
-        ledger.saw("stopping", before.rows.tune)
+    ledger.saw("preparation", learnt_from)
+    if len(prepared.removed_with) > len(prepared.parts["fit"]) and bench.config["signal_removal"]["name"] != "none":
+        ledger.saw("removal", prepared.removed_with)
+    if fold.pretraining is not None:
+        rows = before.rows if before is not None else pretraining_rows(bench, fold)
+        for name, where in (("pretraining fit", rows.fit), ("pretraining tune", rows.tune)):
+            if len(where):
+                ledger.part(name, where)
+    for step, seen in before.saw if before is not None else []:
+        ledger.saw("stopping" if step == "stopping" else "pretraining", seen)
 
 
 def _counts(bench: Bench, rows: Parts) -> dict[str, Any]:

@@ -62,14 +62,16 @@ class Bench:
 
 @dataclass(frozen=True)
 class Prepared:
-    """parts: "fit", "validation" and, unless empty, "tune"; learnt_from: the rows that selection and scaling saw."""
+    """parts: "fit", "validation" and, unless empty, "tune"; learnt_from: the rows that selection and scaling saw;
+    removed_with: the rows that went through removal together with the fit part."""
 
     parts: dict[str, Part]
     preparation: Preparation
     learnt_from: np.ndarray
+    removed_with: np.ndarray
     warnings: list[str]
 
-    def data(self, n_classes: int, seed: Callable[[str], int], gram: Gram | None = None) -> FitData:
+    def data(self, n_classes: int, seed: Callable[[str], int], gram: Gram | None = None, **more: Any) -> FitData:
         return FitData(
             fit=self.parts["fit"],
             tune=self.parts.get("tune"),
@@ -77,6 +79,7 @@ class Prepared:
             n_classes=n_classes,
             seed=seed,
             gram=gram,
+            **more,
         )
 
 
@@ -108,7 +111,7 @@ def prepare(
             if name != "validation":
                 inside = np.searchsorted(whole, where)
                 done[name] = Part(training.x[inside], training.codes[inside], where)
-    return Prepared(done, ready, learnt_from, notices)
+    return Prepared(done, ready, learnt_from, units.get("training", rows.fit), notices)
 
 
 def shared_inner_products(bench: Bench, rows: Parts, whole: np.ndarray, removal: Removal) -> Gram | None:

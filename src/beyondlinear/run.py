@@ -114,8 +114,9 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
             arrays = make(bench, fit, record, sheet, pretraining, progress)
             record["warnings"] = [*notices, *record.get("warnings", [])]
             store.put(record, arrays)
-            if fit.pretrained is None and not cfg.protocol.tuning_once:
-                store.study_path(fit.key).unlink(missing_ok=True)  # its trials are in the record now
+            # its trials are in the record now; a fit that is not pretrained leaves them to its twin
+            if record["status"] == "done" and fit.pretrained is not False and not cfg.protocol.tuning_once:
+                store.study_path(record["tuning"].get("study", fit.key)).unlink(missing_ok=True)
             records[fit.key] = record
             progress.fit_done(said(record))
     # a found record says who made it first; in this table it counts as this run's

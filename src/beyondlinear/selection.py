@@ -97,11 +97,9 @@ def choose_hyperparameters(
 
 
 def _study_key(bench: Bench, fold: Fold, fraction: float, removal_name: str) -> str:
-    """The fit's key, but for what does not touch the study where the protocol tunes once."""
-    config = bench.config
-    if removal_name != config["signal_removal"]["name"]:
-        config = config | {"signal_removal": {"name": removal_name}}
-    return fit_key(config, bench.fingerprint, fold, fraction)
+    """The fit's key; where the protocol tunes once, that of all fits that the study serves, whatever their removal."""
+    once = {"signal_removal": {"name": removal_name}} if bench.cfg.protocol.tuning_once else {}
+    return fit_key(bench.config | once, bench.fingerprint, fold, fraction)
 
 
 class _InnerFolds:

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from beyondlinear.linear.ridge import Optimum
 
 
+def _unseen(step: str, rows: np.ndarray) -> None:
+    """Where nobody keeps a ledger."""
+
+
 @dataclass(frozen=True)
 class FitData:
     """All that a model is given for one fit. It holds the validation features, never the validation labels' codes.
 
     gram: inner products of the prepared rows, where fits of a run share them; a linear solver then needs no genes.
+    saw: told by each fitted step, by name, which rows it learns from.
     """
 
     fit: Part
@@ -29,9 +34,11 @@ class FitData:
     n_classes: int
     seed: Callable[[str], int]
     gram: "Gram | None" = None
+    saw: Callable[[str, np.ndarray], None] = _unseen
 
     def class_weights(self) -> np.ndarray:
         """(n_classes,) inverse class frequencies of the fit part, n/(K·n_c): the samples' mean weight is 1."""
+        self.saw("class weights", self.fit.rows)
         counts = np.bincount(self.fit.codes, minlength=self.n_classes)
         return len(self.fit) / (self.n_classes * counts)
 
@@ -46,8 +53,7 @@ class Outcome:
     """What a trained model says of the tune and validation parts, and how it came to it.
 
     scores: (n, n_classes), larger is likelier; probabilities: None where they need calibration on the tune part.
-    arrays: what is to be kept beside the predictions; network, optimum: the trained model itself; tune_chose: what the labels
-    of the tune part decided, if anything.
+    arrays: what is to be kept beside the predictions; network, optimum: the trained model itself.
     """
 
     scores: np.ndarray
@@ -58,7 +64,6 @@ class Outcome:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     network: "nn.Module | None" = None
     optimum: "Optimum | None" = None
-    tune_chose: str | None = None
 
 
 @dataclass(frozen=True)

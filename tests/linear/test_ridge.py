@@ -75,13 +75,14 @@ def test_the_certificate_is_the_gradient_on_the_genes():
 def test_the_tune_part_chooses_the_penalty(loss, n_classes):
     data = fit_data(n_classes, noise=2)
     model = RidgeModel(loss, patience=None)
-    out = model.fit(data, TRAINING)
+    saw = []
+    out = model.fit(replace(data, saw=lambda step, rows: saw.append((step, len(rows)))), TRAINING)
+    assert set(saw) == {("weights", 120), ("class weights", 120), ("penalty", 60)}
     steps = out.training["path"]
     assert len(steps) == 25
     assert [s["relative_penalty"] for s in steps] == pytest.approx(np.geomspace(1, 1e-8, 25))
     best = min(steps, key=lambda s: s["loss"])
     assert out.hyperparameters["relative_penalty"] == pytest.approx(best["relative_penalty"])
-    assert out.tune_chose == "penalty"
     # an end of the path that had long been rising changes nothing
     short = RidgeModel(loss, patience=6).fit(data, TRAINING)
     assert len(short.training["path"]) < 25

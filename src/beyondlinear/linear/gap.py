@@ -31,9 +31,7 @@ def optimum_of(
     }
     if ridge.loss == "logistic":
         loss, square = _loss_and_length(outcome, data)
-        steps = best.training["path"] or [
-            {"penalty": best.hyperparameters["penalty"], "objective": best.training["objective"]}
-        ]
+        steps = best.training["path"] or ridge.minima(data)
         said["objective_gap"] = min(loss + s["penalty"] / 2 * square - s["objective"] for s in steps)
     return best, said
 

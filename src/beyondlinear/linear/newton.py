@@ -105,6 +105,18 @@ class Problem:
         step = _newton_step(self, scores, slope, zero, torch.full_like(zero, 1e-3))
         return float(step.norm() / theta.norm().clamp(min=1e-300))
 
+    def unique(self, solution: Solution, tolerance: float) -> bool:
+        """Whether a descent without penalty from elsewhere ends in the same coefficients, up to what all vectors share."""
+        generator = torch.Generator().manual_seed(0)
+        theta = solution.theta
+        away = torch.randn(theta.shape, generator=generator, dtype=theta.dtype) * theta.abs().mean()
+        zero = self.z.new_zeros(len(solution.intercepts))
+        other = _descend(self, zero, theta + away, tolerance, self.reference())[0]
+        difference = (other - theta)[:-1]
+        if theta.shape[2] > 1:
+            difference = difference - difference.mean(2, keepdim=True)
+        return float(difference.norm()) <= 1e-2 * float(theta[:-1].norm())
+
 
 def path(problem: Problem, penalties: Tensor, tolerance: float) -> Iterator[Solution]:
     """The minimum of F for each penalty, in groups that are solved together, each from the solution before it.

@@ -47,6 +47,7 @@ class _FitPart:
     """The fit part, reduced once for all penalties."""
 
     def __init__(self, data: FitData, loss: str, class_weights: bool) -> None:
+        data.saw("weights", data.fit.rows)
         self.data, self.codes = data, torch.from_numpy(data.fit.codes)
         self.gram: Gram | None = data.gram
         self.reduction: Reduction = reduce(data.fit.x) if self.gram is None else reduce_gram(self.gram.fit)
@@ -130,6 +131,14 @@ class RidgeModel:
     def is_chosen(self) -> bool:
         return self.penalty is not None or self.relative_penalty is not None
 
+    def minima(self, data: FitData) -> list[dict[str, float]]:
+        """The certified minimum of F on the fit part at every penalty of the grid."""
+        fit = _FitPart(data, self.loss, self.class_weights)
+        penalties = torch.from_numpy(self.grid() * fit.reduction.mean_square)
+        found = newton.solve(fit.problem, penalties, _SAFETY * self.tolerance)
+        objectives = fit.problem.value(found.theta, fit.problem.scores(found.theta), penalties)
+        return [{"penalty": a, "objective": b} for a, b in zip(penalties.tolist(), objectives.tolist(), strict=True)]
+
     def path_losses(self, data: FitData, part: str, codes: np.ndarray) -> list[dict[str, float]]:
         """One path over the grid: the weighted loss of "tune" or "validation" at each penalty, from the largest on.
 
@@ -183,6 +192,7 @@ class RidgeModel:
             penalty = self.penalty if self.penalty is not None else self.relative_penalty * scale  # type: ignore[operator]
         elif data.tune is not None:
             chosen_by = "the lowest weighted loss of the tune part"
+            data.saw("penalty", data.tune.rows)
             losses, solution = self._path(fit, "tune", data.tune.codes)
             if solution is None:
                 raise OptimumError("no penalty of the path could be solved to model.tolerance; standardise the genes")
@@ -230,17 +240,19 @@ class RidgeModel:
             },
             arrays=extra,
             optimum=optimum,
-            tune_chose="penalty" if losses else None,
         )
 
     def _refuse(self, fit: _FitPart, solution: newton.Solution, optimum: Optimum) -> None:
         if optimum.penalty == 0 and (
-            bool(fit.problem.separated(solution).all()) or fit.problem.drift(solution) > _DRIFT
+            bool(fit.problem.separated(solution).all())
+            or fit.problem.drift(solution) > _DRIFT
+            or not fit.problem.unique(solution, _SAFETY * self.tolerance)
         ):
             raise OptimumError(
                 f"model.penalty: 0 has no {'' if self.loss == 'logistic' else 'unique '}optimum on this fit part: its "
-                f"{len(fit.codes)} samples are linearly separable over {fit.reduction.z.shape[1]} independent directions, so "
-                "that larger coefficients fit ever better; give a penalty above 0, or null to have it chosen"
+                f"{len(fit.codes)} samples are, at least in part, linearly separable over {fit.reduction.z.shape[1]} "
+                "independent directions, and nothing bounds or fixes the coefficients; give a penalty above 0, or null to have "
+                "it chosen"
             )
         if not optimum.relative_gradient <= self.tolerance:
             raise OptimumError(
