@@ -229,7 +229,14 @@ def test_killed_half_way_the_same_command_ends_in_the_same_table(tmp_path):
     undisturbed = last_table(tmp_path / "undisturbed")
     killed = tmp_path / "killed"
     for stop in (signal.SIGKILL, signal.SIGINT):
-        process = subprocess.Popen(command, cwd=killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            cwd=killed,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # a shell that runs the tests in the background makes its children ignore Ctrl-C
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         before = len(list(killed.glob("outputs/records/*/*.json")))
         while len(list(killed.glob("outputs/records/*/*.json"))) < before + 2 and process.poll() is None:
             time.sleep(0.01)
