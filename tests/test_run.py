@@ -215,7 +215,13 @@ def test_a_fit_made_by_another_run_in_the_meantime_is_taken_over(run_here, tmp_p
 
 
 def test_killed_half_way_the_same_command_ends_in_the_same_table(tmp_path):
-    settings = ["trainer.max_epochs=20", "trainer.stop_below=null", "model=three_layer", "split.fractions=[0.5,1.0]"]
+    settings = [
+        "trainer.max_epochs=100",
+        "trainer.patience=100",
+        "trainer.stop_below=null",
+        "model=three_layer",
+        "split.fractions=[0.5,1.0]",
+    ]
     command = [sys.executable, str(ROOT / "train.py"), *TINY[:3], *TINY[4:], *settings]
 
     def last_table(directory: Path) -> list[str]:
