@@ -52,6 +52,22 @@ def test_a_pretrained_fit_says_what_it_saw(run_here, tmp_path):
     assert [r["audit"] for r in records] == [[], []]
 
 
+def test_pretraining_goes_with_removal_and_does_not_depend_on_the_list_of_fractions(run_here):
+    overrides = [*TINY, "model=logistic_regression", "split=pretrain", "split.only_folds=[0]", "tuning=random"]
+    overrides += ["tuning.trials=2", "signal_removal=split"]
+    several = run_here(*overrides, "split.fractions=[0.5,1.0]")
+    alone = run_here(*overrides, "split.fractions=[1.0]", store="alone")
+    assert [r["status"] for r in several] == ["done"] * 4
+    assert [r["metrics"] for r in several[2:]] == [r["metrics"] for r in alone]
+
+
+def test_a_search_or_comparison_that_cannot_be_is_refused(run_here):
+    with pytest.raises(ConfigError, match="model.search.learning_rate: the optimizer has no such value.*Allowed: lr"):
+        run_here(*TINY, "model=logistic_regression", "+model.search.learning_rate=[1e-5,1e-2]")
+    with pytest.raises(ConfigError, match="model.report_optimum compares linear networks"):
+        run_here(*TINY, "model=three_layer", "+model.report_optimum=1e9")
+
+
 def test_a_forest_cannot_be_pretrained(run_here):
     with pytest.raises(ConfigError, match="model=random_forest cannot be pretrained"):
         run_here(*TINY, "model=random_forest", "split=pretrain")
@@ -87,6 +103,9 @@ def test_removal_over_the_whole_training_part_is_a_caution(run_here):
     (removal,) = [f for f in record["audit"] if f["evidence"].startswith("removal saw")]
     assert (removal["severity"], removal["check"]) == ("caution", "fitted outside the fit part")
     assert "removal saw 24 tune samples" in removal["evidence"]
+
+    (unscaled,) = run_here(*TINY, "model=ridge_logistic", "protocol=paper", "scale=none", "split.only_folds=[0]")
+    assert unscaled["audit"] == []  # nothing was selected or scaled, so nothing saw validation
 
 
 def test_without_a_tune_part_the_gap_is_still_that_of_the_best_penalty(run_here):

@@ -136,6 +136,20 @@ def test_a_forest_has_nothing_to_tune(run_here):
     assert record["tuning"] == {"method": "none", "note": "random_forest has nothing to tune"}
 
 
+def test_inner_folds_that_hold_validation_rows_are_found_by_the_audit(run_here, monkeypatch):
+    from beyondlinear.splits import Fold, Splitter
+
+    real = Splitter.inner_folds
+
+    def leaking(self, samples, rows, *arguments):
+        outside = np.setdiff1d(np.arange(len(samples.codes)), rows)
+        return [Fold(f.number, f.train, outside) for f in real(self, samples, rows, *arguments)]
+
+    monkeypatch.setattr(Splitter, "inner_folds", leaking)
+    (record,) = run_here(*TINY, "model=ridge_logistic", "tuning=grid")
+    assert [(f["severity"], f["check"]) for f in record["audit"]] == [("leak", "selection on validation")]
+
+
 def test_all_trials_failing_is_a_recorded_skip(run_here, monkeypatch):
     monkeypatch.setattr(NetworkModel, "weighted_loss", lambda *a: float("nan"))
     with pytest.raises(ValueError, match="none of 4 trials has a finite loss"):

@@ -15,8 +15,9 @@ from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor, nn
 
 from beyondlinear.datamodule import EVALUATION_BATCH, PartsDataModule
-from beyondlinear.errors import ConfigError
+from beyondlinear.errors import ConfigError, choices
 from beyondlinear.metrics import softmax
+from beyondlinear.networks import Linear
 from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
 
 LARGEST_LR = 0.03  # that scaling up for few genes may reach; beyond it Adam jumps between solutions
@@ -230,6 +231,19 @@ class NetworkModel:
                 "model.lr_at_genes scales model.optimizer.lr, which is not set; set it, or lr_at_genes=null"
             )
         return functools.partial(self.optimizer, lr=min(lr * self.lr_at_genes / n_genes, max(lr, LARGEST_LR)))
+
+
+def check_search(model: NetworkModel) -> None:
+    """:raises ConfigError: model.search names what the optimizer is not given, or report_optimum is set for a deep network"""
+    known = model.hyperparameters()
+    for name in model.search or {}:
+        if name not in known:
+            raise ConfigError(f"model.search.{name}: the optimizer has no such value to tune. {choices(name, known)}")
+    network = getattr(model.network, "func", model.network)
+    if model.report_optimum is not None and network is not Linear:
+        raise ConfigError(
+            "model.report_optimum compares linear networks with their optimum; set it to null for this model"
+        )
 
 
 class _Epochs(pl.Callback):

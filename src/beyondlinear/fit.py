@@ -53,11 +53,12 @@ class Pretrained:
 class Pretraining:
     """What the rotations of a run have pretrained so far; only the latest is kept."""
 
-    latest: dict[int, Pretrained] = field(default_factory=dict)
+    latest: dict[tuple[Any, ...], Pretrained] = field(default_factory=dict)
 
-    def of(self, bench: Bench, fold: Fold, model: Any, progress: FitProgress) -> Pretrained:
+    def of(self, bench: Bench, fold: Fold, model: Any, chosen: dict[str, float], progress: FitProgress) -> Pretrained:
         """:raises SplitError: the pretraining part has no fit and tune part with every class"""
-        if fold.number not in self.latest:
+        key = (fold.number, *sorted(chosen.items()))  # each fraction may have been tuned to other hyperparameters
+        if key not in self.latest:
             assert fold.pretraining is not None
             rows = pretraining_rows(bench, fold)
             prepared = prepare(bench, rows, fold.pretraining, bench.removal)
@@ -65,8 +66,8 @@ class Pretraining:
             seeds = _seeds(bench, fold, "pretraining")
             data = prepared.data(len(bench.samples.classes), seeds, saw=lambda step, seen: saw.append((step, seen)))
             outcome = model.fit(data, bench.training, False, progress.epoch)
-            self.latest = {fold.number: Pretrained(outcome, rows, saw)}
-        return self.latest[fold.number]
+            self.latest = {key: Pretrained(outcome, rows, saw)}
+        return self.latest[key]
 
 
 def pretraining_rows(bench: Bench, fold: Fold) -> Parts:
@@ -110,7 +111,9 @@ def make(
         model, record["tuning"], seen = choose_hyperparameters(bench, fold, fit.fraction, progress.trial)
         if len(seen):
             ledger.saw("tuning", seen)
-        before = pretraining.of(bench, fold, model, progress) if fit.pretrained else None
+        before = (
+            pretraining.of(bench, fold, model, record["tuning"].get("chosen", {}), progress) if fit.pretrained else None
+        )
         preparation, learnt_from = _preparation(bench, fold)
         prepared = prepare(bench, rows, fold.train, bench.removal, preparation)
         record["warnings"] = prepared.warnings
@@ -225,7 +228,8 @@ def _write_down(
     """Which rows are in which part, and which were learnt from before the model is: it writes down its own."""
     for name, part in prepared.parts.items():
         ledger.part(name, part.rows)
-    ledger.saw("preparation", learnt_from)
+    if prepared.preparation.genes is not None or prepared.preparation.shift is not None:
+        ledger.saw("preparation", learnt_from)
     if len(prepared.removed_with) > len(prepared.parts["fit"]) and bench.config["signal_removal"]["name"] != "none":
         ledger.saw("removal", prepared.removed_with)
     if fold.pretraining is not None:

@@ -62,7 +62,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Prepared:
-    """parts: "fit", "validation" and, unless empty, "tune"; learnt_from: the rows that selection and scaling saw;
+    """parts: "fit" and, unless empty, "tune" and "validation"; learnt_from: the rows that selection and scaling saw;
     removed_with: the rows that went through removal together with the fit part."""
 
     parts: dict[str, Part]
@@ -75,7 +75,7 @@ class Prepared:
         return FitData(
             fit=self.parts["fit"],
             tune=self.parts.get("tune"),
-            validation_x=self.parts["validation"].x,
+            validation_x=self.parts["validation"].x if "validation" in self.parts else self.parts["fit"].x[:0],
             n_classes=n_classes,
             seed=seed,
             gram=gram,
@@ -129,7 +129,7 @@ def removal_units(bench: Bench, rows: Parts, whole: np.ndarray) -> dict[str, np.
 
 def named(rows: Parts) -> dict[str, np.ndarray]:
     parts = {"fit": rows.fit, "tune": rows.tune, "validation": rows.validation}
-    return {k: v for k, v in parts.items() if len(v) or k != "tune"}
+    return {k: v for k, v in parts.items() if len(v) or k == "fit"}
 
 
 def removal_for_tuning(bench: Bench) -> tuple[Removal, str]:

@@ -25,7 +25,7 @@ from beyondlinear.errors import ResultsError
 from beyondlinear.splits import Fold
 
 # raised when results change on purpose: earlier records are then not taken for today's
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 
 # keys of a config that do not determine a fit; a dataset is known by the fingerprint of what it gave
 _NOT_SCIENCE = {"dataset", "logger", "results"}

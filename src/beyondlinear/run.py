@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from beyondlinear import tables
 from beyondlinear.audit import Finding, clean_line, summarise
+from beyondlinear.classifier import NetworkModel, check_search
 from beyondlinear.config import build, check
 from beyondlinear.confounding import Confounding, confounding, refuse_labels_that_equal_groups
 from beyondlinear.errors import ResultsError, SplitError
@@ -57,8 +58,9 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
     splitter: Splitter = build(cfg.split)
     model, removal, task, tuning = build(cfg.model), build(cfg.signal_removal), build(cfg.task), build(cfg.tuning)
-    if getattr(model, "search", None):
-        check_space(model.search)
+    if isinstance(model, NetworkModel):
+        check_search(model)
+        check_space(model.search or {})
     store = Store(cfg.results.store)
     adata = build(cfg.dataset)
     labelled = task.labels(adata.obs).notna().to_numpy()

@@ -92,7 +92,7 @@ def choose_hyperparameters(
     return (
         tuned,
         record | {"chosen": chosen, "inner_folds": len(folds), "left_out": folds.left_out, "seconds": seconds} | more,
-        rows,
+        np.flatnonzero(folds.saw),
     )
 
 
@@ -109,6 +109,7 @@ class _InnerFolds:
         self.bench, self.folds, self.keys = bench, folds, keys
         self.removal = removal_for_tuning(bench)[0]
         self.left_out: list[str] = []
+        self.saw = np.zeros(len(bench.samples.codes), dtype=bool)
         self.kept: dict[int, tuple[FitData, np.ndarray]] = {}
         genes = bench.samples.x.shape[1] if bench.cfg.select.top_variance is None else bench.cfg.select.top_variance
         n_rows = sum(len(f.train) + len(f.validation) for f in folds)
@@ -134,6 +135,8 @@ class _InnerFolds:
         )
         rows = Parts(fit, tune, fold.validation)
         n_classes = len(bench.samples.classes)
+        for seen in (fit, tune, fold.validation):
+            self.saw[seen] = True
         gram = None if with_tune else shared_inner_products(bench, rows, fold.train, self.removal)
         if gram is not None:
             x = np.empty((0, 0), dtype=np.float32)

@@ -215,6 +215,8 @@ def _next_fold(
         losses = [*losses, loss if math.isfinite(loss) else None]
         if not math.isfinite(loss):
             reason = f"inner fold {fold}: the loss is {loss}"
+    except (MemoryError, OSError):  # no fault of these parameters
+        raise
     except Exception as e:  # these parameters' failure must not cost the other trials
         log.debug("inner fit failed", exc_info=True)
         reason = f"inner fold {fold}: {type(e).__name__}: {e}"

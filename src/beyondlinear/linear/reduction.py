@@ -62,7 +62,7 @@ def reduce(x: np.ndarray) -> Reduction:
     """x: (n, n_genes) float32 or float64."""
     n, p = x.shape
     if n <= p:
-        reduction = reduce_gram(gram(x))
+        reduction = reduce_gram(gram(x, centred=True))
         return Reduction(reduction.z, reduction.left, None, torch.from_numpy(x.mean(0, dtype=np.float64)))
     centre = torch.from_numpy(x.mean(0, dtype=np.float64))
     covariance = torch.zeros(p, p, dtype=torch.float64)
@@ -97,12 +97,17 @@ def _kept(values: Tensor) -> Tensor:
     return torch.nonzero(values > 32 * torch.finfo(torch.float64).eps * largest)[:, 0]
 
 
-def gram(x: np.ndarray, other: np.ndarray | None = None) -> Tensor:
-    """(n_other, n) float64 inner products of rows, of x with itself if no other is given; genes go by in blocks."""
+def gram(x: np.ndarray, other: np.ndarray | None = None, *, centred: bool = False) -> Tensor:
+    """(n_other, n) float64 inner products of rows, of x with itself if no other is given; genes go by in blocks.
+
+    :param centred: take the mean row off x first; nothing that has an intercept depends on it, and a gene far from 0 would
+        otherwise leave the others no digits
+    """
     left = x if other is None else other
     out = torch.zeros(len(left), len(x), dtype=torch.float64)
     for j in range(0, x.shape[1], _GENES_AT_ONCE):
         b = _genes(x, j)
+        b = b - b.mean(0) if centred else b
         a = b if other is None else _genes(left, j)
         out.addmm_(a, b.T)
     return out

@@ -18,7 +18,7 @@ class SharedGram:
     """x: (n_samples, n_genes) float32, all samples of the task, prepared."""
 
     def __init__(self, x: np.ndarray, codes: np.ndarray, classes: list[str]) -> None:
-        self.inner = gram(x).numpy()
+        self.inner = gram(x, centred=True).numpy()
         self.codes, self.classes = codes, classes
 
     def of(self, units: dict[str, np.ndarray], parts: dict[str, np.ndarray], removal: Removal) -> Gram:
