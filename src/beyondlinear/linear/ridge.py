@@ -250,9 +250,8 @@ class RidgeModel:
         ):
             raise OptimumError(
                 f"model.penalty: 0 has no {'' if self.loss == 'logistic' else 'unique '}optimum on this fit part: its "
-                f"{len(fit.codes)} samples are linearly separable, wholly or in part, over {fit.reduction.z.shape[1]} "
-                "independent directions, or its genes differ too much in scale to tell; give a penalty above 0, null to have it chosen, or "
-                "scale=standardise"
+                f"{len(fit.codes)} samples are linearly separable, wholly or in part, or its genes differ too much in scale to "
+                "tell; give a penalty above 0, null to have it chosen, or scale=standardise"
             )
         if not optimum.relative_gradient <= self.tolerance:
             raise OptimumError(
