@@ -30,7 +30,7 @@ from beyondlinear.linear.losses import make_loss
 from beyondlinear.linear.newton import Problem, Solution, solve
 from beyondlinear.linear.reduction import reduce, reduce_gram
 from beyondlinear.linear.shared import SharedGram
-from beyondlinear.removal.modes import NoRemoval
+from beyondlinear.removal.modes import NoRemoval, Rows
 from beyondlinear.splits import Splitter
 from beyondlinear.tasks import Task
 
@@ -59,7 +59,7 @@ def optimality(q: Problem, theta: torch.Tensor, penalties: np.ndarray) -> float:
 def ours(
     x: np.ndarray, codes: np.ndarray, splits: list[Split], penalties: np.ndarray, shared: bool
 ) -> list[tuple[Problem, Solution]]:
-    inner = SharedGram(x, codes, []) if shared else None
+    inner = SharedGram(x, lambda name, where, g: Rows(g, codes[where], [], name, where)) if shared else None
     found = []
     for train, test in splits:
         parts = {"fit": train, "validation": test}

@@ -20,7 +20,10 @@ PAPER = {
     "config": {"scale": "minmax", "protocol": {"name": "paper", "fit_on": "all", "tuning_once": True}},
     "names": {"signal_removal": "none", "protocol": "paper"},
 }
-SPLIT, FULL = ({"signal_removal": mode, "protocol": "sound"} for mode in ("split", "full"))
+SPLIT, FULL = (
+    {"names": {"signal_removal": mode, "protocol": "sound"}, "removal": {"labels_of": whose}}
+    for mode, whose in (("split", "every part"), ("full", "all samples"))
+)
 TUNED = {"method": "tpe", "signal_removal": "none", "fraction": 1.0}
 # every sample of validation is scored right
 PREDICTIONS = {"sample_id": IDS[VALIDATION], "code": np.array([0, 1, 0, 1]), "scores": np.eye(2)[[0, 1, 0, 1]]}
@@ -87,8 +90,8 @@ def with_sets(kind: str, *sets: list[int]) -> Sheet:
         ({"steps": {"class weights": [*FIT, 6]}}, [("caution", "fitted outside the fit part")]),
         ({"steps": {"tuning": [*FIT, *TUNE, 14, 15]}}, []),  # the whole training part
         ({"tuning": TUNED}, []),
-        ({"names": FULL}, [("leak", "removal=full")]),
-        ({"names": SPLIT, "steps": {"removal": [*FIT, *VALIDATION]}}, [("note", "removal=split")]),
+        (FULL, [("leak", "removal=full")]),
+        (SPLIT | {"steps": {"removal": [*FIT, *VALIDATION]}}, [("note", "removal=split")]),
         ({"ledger": None}, [("leak", "record changed")]),
     ],
 )
@@ -181,7 +184,7 @@ def test_tuned_on_another_removal_or_on_another_fraction_as_the_paper_did():
 
 
 def test_split_removal_is_noted_as_oracle():
-    [finding] = audited(names=SPLIT)
+    [finding] = audited(**SPLIT)
     assert finding.evidence.startswith("oracle labels: signal was removed from each part with the part's own labels")
 
 

@@ -48,12 +48,12 @@ def test_means_only_and_parquet(sweep):
 
 
 def test_the_same_sweep_again_repeats_nothing(sweep):
-    before = {p: p.stat().st_mtime_ns for p in (sweep / "outputs" / "records").glob("*/*.json")}
+    before = {p: p.stat().st_mtime_ns for p in (sweep / "outputs" / "records").glob("??/*.json")}
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *SWEEP], cwd=sweep, capture_output=True, text=True, check=True
     )
     assert done.stdout.count("2 of 2 fits are done already") == 4
-    assert {p: p.stat().st_mtime_ns for p in (sweep / "outputs" / "records").glob("*/*.json")} == before
+    assert {p: p.stat().st_mtime_ns for p in (sweep / "outputs" / "records").glob("??/*.json")} == before
     assert len(beyondlinear("results", "multirun/first", "--means", cwd=sweep).stdout.split("three_layer")) == 3
 
 

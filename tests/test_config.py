@@ -93,8 +93,8 @@ def test_the_traceback_is_there_when_asked_for(tmp_path):
 def test_help_lists_groups_and_choices(train):
     text = train("--help").stdout
     for line in (
-        "model: five_layer, linear_svm, logistic_regression, random_forest, ridge_logistic, ridge_svm, three_layer",
-        "signal_removal: full, none, split",
+        "model: five_layer, linear_svm, logistic_regression, random_forest, rbf_svm, ridge_logistic, ridge_svm, three_layer",
+        "signal_removal: full, none, quadratic, resistant, split, study, train, train_oracle, train_projection",
     ):
         assert line in text
     for group in ("control", "dataset", "experiment", "logger", "protocol", "split", "task", "trainer", "tuning"):

@@ -67,3 +67,25 @@ def test_gtex_tissue_by_donor(run_here, shared):
     )
     assert records[0]["data"]["n_genes"] == 59
     assert mean_accuracy(records) >= 0.95
+
+
+@pytest.mark.parametrize("model", ["ridge_logistic", "random_forest"])
+def test_gtex_sex_is_a_real_negative(run_here, shared, model):
+    """59 genes that say nothing of sex: near chance by donor, on a tenth of the training samples and of the forest's trees."""
+    folder = shared / "data" / "gtex_v8_acmg59"
+    records = run_here(
+        "dataset=file",
+        f"dataset.expression={folder / 'GTEx_Analysis_2017-06-05_v8_RNASeQCv1.1.9_gene_reads.acmg_59.gct.gz'}",
+        f"dataset.metadata={folder / 'gtex_v8_acmg59_sample_labels.csv.gz'}",
+        "dataset.transform=log2p1",
+        "task.label=SEX",
+        "split=group",
+        "split.group=SUBJID",
+        "split.fractions=[0.1]",
+        f"model={model}",
+        *(["model.estimator.n_estimators=50"] if model == "random_forest" else []),
+        "logger=none",
+    )
+    assert records[0]["data"]["n_samples"] == 17_382
+    assert records[0]["data"]["n_groups"] == 948
+    assert 0.45 < mean_accuracy(records) < 0.58

@@ -18,6 +18,7 @@ CONFIG = {
     "trainer": {"threads": 2},
     "protocol": {"name": "sound", "learning_rate": {"net": 1e-4}},
     "tuning": {"name": "none", "method": "none", "trials": 25},
+    "control": {"name": "none", "draw": 0},
     "logger": {"name": "csv", "save_dir": "/runs/1"},
     "results": {"store": "/records"},
     "seed": 0,

@@ -13,23 +13,23 @@ from typing import Any, Literal
 import numpy as np
 
 from beyondlinear.duplicates import FEWEST_GENES, NEAR, NOT_SEARCHED, across
-from beyondlinear.ledger import PARTS, Ledger, Sheet
+from beyondlinear.ledger import PARTS, THINNED, Ledger, Sheet
 
 Severity = Literal["leak", "caution", "note"]
 SEVERITIES: tuple[Severity, ...] = ("leak", "caution", "note")
 
 # the parts that a step may learn from; stopping, calibration, penalty and tuning may see all but validation
 MAY_SEE = {
-    "preparation": ("fit", "pretraining fit"),
+    "preparation": ("fit", "pretraining fit", THINNED),
     "class weights": ("fit",),
     "weights": ("fit", "pretraining fit"),
     "pretraining": ("pretraining fit", "pretraining tune"),
-    "removal": ("fit", "pretraining fit"),
+    "removal": ("fit", "pretraining fit", THINNED),
 }
 SELECTS = ("stopping", "calibration", "penalty", "tuning")
 USES_LABELS_OF_EVERY_ROW = {
-    "split": "oracle labels: signal was removed from each part with the part's own labels, those of validation included",
-    "full": "oracle labels: class means over all samples, validation included, were removed before the split",
+    "every part": "oracle labels: signal was removed from each part with the part's own labels, those of validation included",
+    "all samples": "oracle labels: class means over all samples, validation included, were removed before the split",
 }
 
 
@@ -131,7 +131,7 @@ def _steps(record: dict[str, Any], ledger: Ledger, sheet: Sheet) -> Iterator[Fin
     validation = ledger.rows("part", "validation")
     for step in ledger.names("step"):
         saw = ledger.rows("step", step)
-        if step == "removal" and record["names"]["signal_removal"] in USES_LABELS_OF_EVERY_ROW:
+        if step == "removal" and labels_of(record) in USES_LABELS_OF_EVERY_ROW:
             saw = np.setdiff1d(saw, validation)  # a finding of its own
         leaked = np.intersect1d(saw, validation)
         allowed = [ledger.rows("part", part) for part in MAY_SEE.get(step, ())]
@@ -175,9 +175,15 @@ def _tuned_elsewhere(record: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _removal(record: dict[str, Any]) -> Iterator[Finding]:
-    mode = record["names"]["signal_removal"]
-    if mode in USES_LABELS_OF_EVERY_ROW:
-        yield Finding("leak" if mode == "full" else "note", f"removal={mode}", USES_LABELS_OF_EVERY_ROW[mode])
+    whose = labels_of(record)
+    if whose in USES_LABELS_OF_EVERY_ROW:
+        name = record["names"]["signal_removal"]
+        yield Finding("leak" if whose == "all samples" else "note", f"removal={name}", USES_LABELS_OF_EVERY_ROW[whose])
+
+
+def labels_of(record: dict[str, Any]) -> str:
+    """Whose labels the removal read, as it said itself when it was applied."""
+    return str((record.get("removal") or {}).get("labels_of", "nobody"))
 
 
 def _changed(record: dict[str, Any], ledger: Ledger, sheet: Sheet) -> Iterator[Finding]:

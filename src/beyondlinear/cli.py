@@ -26,6 +26,39 @@ def results(arguments: argparse.Namespace) -> None:
         console.print(f"{len(table):,} fits written to {arguments.csv}", highlight=False, markup=False)
 
 
+def excess(arguments: argparse.Namespace) -> None:
+    """What each model reaches beyond labels that are linear by construction (control=linear_labels), with an interval."""
+    from rich.console import Console
+
+    from beyondlinear import tables
+    from beyondlinear.controls import NO_CONTRAST
+    from beyondlinear.excess import excess, print_excess, reading
+
+    found = excess(tables.gather(arguments.directories, arguments.store))
+    if arguments.csv:
+        tables.write(found, arguments.csv)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    print_excess(found, console)
+    console.print(reading(found, NO_CONTRAST), highlight=False, markup=False)
+
+
+def test(arguments: argparse.Namespace) -> None:
+    """Gather the residual-prediction tests that `train.py experiment=residual_test` made, in run or sweep directories."""
+    from rich.console import Console
+
+    from beyondlinear.residual_test.run import gather, print_verdicts
+
+    print_verdicts(gather(arguments.directories), Console(width=None if sys.stdout.isatty() else 200))
+
+
+def erase(arguments: argparse.Namespace) -> None:
+    """Put new samples through the frozen eraser of a fit (signal_removal=train, train_projection or quadratic)."""
+    from beyondlinear.removal.frozen import erase
+
+    erased = erase(arguments.record, arguments.expression, arguments.out)
+    print(f"{erased.n_obs:,} samples × {erased.n_vars:,} genes, erased as in {arguments.record}: {arguments.out}")
+
+
 def audit(arguments: argparse.Namespace) -> None:
     """Look for leaks in finished fits: which rows each part held and each fitted step saw. Exit code 1: a leak; 2: something
     could not be audited."""
@@ -57,6 +90,21 @@ def main() -> None:
     verb.add_argument("--means", action="store_true", help="print the means per cell only")
     verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
     verb.set_defaults(run=results)
+    verb = verbs.add_parser("excess", help=excess.__doc__, description=excess.__doc__)
+    verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories, or a store of records")
+    verb.add_argument("--csv", metavar="FILE", help="write one row a cell; .csv, .csv.gz or .parquet")
+    verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
+    verb.set_defaults(run=excess)
+    verb = verbs.add_parser("test", help=test.__doc__, description=test.__doc__)
+    verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories")
+    verb.set_defaults(run=test)
+    verb = verbs.add_parser("erase", help=erase.__doc__, description=erase.__doc__)
+    verb.add_argument("record", metavar="RECORD", help="the record of a fit (.json)")
+    verb.add_argument(
+        "expression", metavar="EXPRESSION", help="new samples, in the same units: .h5ad, .parquet, .csv …"
+    )
+    verb.add_argument("--out", metavar="FILE.h5ad", required=True, help="where to write them")
+    verb.set_defaults(run=erase)
     verb = verbs.add_parser("audit", help=audit.__doc__, description=audit.__doc__)
     verb.add_argument(
         "paths", nargs="+", metavar="DIR|RECORD", help="run or sweep directories, a store, or a record (.json)"

@@ -51,13 +51,13 @@ class Protocol:
 
 
 @dataclass
-class Control:
-    name: str = MISSING
+class Select:
+    top_variance: int | None = None
 
 
 @dataclass
-class Select:
-    top_variance: int | None = None
+class Meters:
+    trees: int = 100
 
 
 @dataclass
@@ -71,17 +71,19 @@ class Config:
 
     dataset: Any = MISSING
     task: Any = MISSING
-    control: Control = field(default_factory=Control)
+    control: Any = MISSING
     split: Any = MISSING
     signal_removal: Any = MISSING
     model: Any = MISSING
     protocol: Protocol = field(default_factory=Protocol)
     tuning: Any = MISSING
+    test: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
     seed: int = 0
     scale: Scale = Scale.standardise
     select: Select = field(default_factory=Select)
+    meters: Meters = field(default_factory=Meters)
     results: Results = field(default_factory=Results)
 
 
@@ -105,6 +107,8 @@ def check(cfg: DictConfig) -> None:
     top = cfg.select.top_variance
     if top is not None and top < 1:
         raise ConfigError(f"select.top_variance: {top} keeps no gene; give a number from 1, or null for all genes")
+    if cfg.meters.trees < 0:
+        raise ConfigError(f"meters.trees: {cfg.meters.trees} is negative; give a number of trees, or 0 for no forest")
     for group in known:
         node = OmegaConf.select(cfg, group)
         if isinstance(node, DictConfig):

@@ -16,12 +16,20 @@ class DataError(UserError):
     """The expression matrix, its metadata, or the match of the two."""
 
 
+class ControlError(UserError):
+    """A control that cannot be made from the data."""
+
+
 class SplitError(UserError):
     """No split, or no part of one, that meets its conditions."""
 
 
 class RemovalError(UserError):
     """Signal removal that is not defined on the rows it was given."""
+
+
+class SignalTestError(UserError):
+    """A test for signal that cannot be made on these data."""
 
 
 class TuningError(UserError):

@@ -12,10 +12,10 @@ from beyondlinear.training import FitData, Outcome, Training
 
 @dataclass(frozen=True)
 class EstimatorModel:
-    """A scikit-learn classifier with `predict_proba`, fitted on the fit part.
+    """A scikit-learn classifier with `predict_proba` or `decision_function`, fitted on the fit part.
 
     The tune part stops nothing here; it serves to calibrate the probabilities (Platt), which a forest's vote shares,
-    being exactly 0 or 1 at times, need before a log-loss has a meaning.
+    being exactly 0 or 1 at times, and the distances of a kernel machine need before a log-loss has a meaning.
     """
 
     estimator: Callable[..., Any]
@@ -27,14 +27,18 @@ class EstimatorModel:
         data.saw("weights", data.fit.rows)
         estimator.fit(data.fit.x, data.fit.codes)
         return Outcome(
-            scores=_log_shares(estimator, data.validation_x),
+            scores=_scores(estimator, data.validation_x),
             probabilities=None,
-            tune_scores=_log_shares(estimator, data.tune.x) if data.tune is not None else None,
+            tune_scores=_scores(estimator, data.tune.x) if data.tune is not None else None,
             hyperparameters={k: v for k, v in estimator.get_params().items() if k not in extra},
             training={"epochs": None},
         )
 
 
-def _log_shares(estimator: Any, x: np.ndarray) -> np.ndarray:
-    """Log of the vote shares, so that differences are log-odds; a share of 0 counts as half a vote in 500."""
+def _scores(estimator: Any, x: np.ndarray) -> np.ndarray:
+    """Distances where the estimator gives them; else the log of its vote shares, so that differences are log-odds, a share of
+    0 counting as half a vote in 500."""
+    if not hasattr(estimator, "predict_proba"):
+        distances = estimator.decision_function(x)
+        return np.c_[-distances, distances] if distances.ndim == 1 else distances
     return np.log(np.maximum(estimator.predict_proba(x), 1e-3))

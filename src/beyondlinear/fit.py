@@ -13,13 +13,15 @@ from beyondlinear.audit import audit_fit
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.config import build
 from beyondlinear.errors import ConfigError, OptimumError, RemovalError, ResultsError, SplitError, TuningError
-from beyondlinear.ledger import Ledger, Sheet
+from beyondlinear.ledger import THINNED, Ledger, Sheet
 from beyondlinear.linear.gap import optimum_of
 from beyondlinear.linear.reduction import Gram
 from beyondlinear.linear.ridge import RidgeModel
+from beyondlinear.meters import read_meters
 from beyondlinear.metrics import Evaluation, evaluate, platt_scaling
-from beyondlinear.parts import Bench, Prepared, prepare, shared_inner_products
+from beyondlinear.parts import Bench, Prepared, named, prepare, shared_inner_products
 from beyondlinear.progress import FitProgress
+from beyondlinear.removal.frozen import frozen_arrays
 from beyondlinear.results import circumstances, now
 from beyondlinear.scaling import Preparation
 from beyondlinear.seeds import stream_seed
@@ -106,7 +108,7 @@ def make(
     record["counts"] = {"n_train": n_kept(len(fold.train), fit.fraction), "n_classes": len(samples.classes)}
     try:
         rows = bench.splitter.inner(samples, fold, fit.fraction, bench.cfg.seed)
-        record["counts"] |= _counts(bench, rows)
+        record["counts"] |= _counts(bench, named(rows))
         ledger = Ledger(len(samples.codes))
         model, record["tuning"], seen = choose_hyperparameters(bench, fold, fit.fraction, progress.trial)
         if len(seen):
@@ -117,6 +119,9 @@ def make(
         preparation, learnt_from = _preparation(bench, fold)
         prepared = prepare(bench, rows, fold.train, bench.removal, preparation)
         record["warnings"] = prepared.warnings
+        record["meters"] = read_meters(bench, fold, fit.fraction, fit.pretrained, prepared.parts)
+        record["removal"] = {"labels_of": prepared.removal.labels_of}
+        record["counts"] |= _counts(bench, {name: part.rows for name, part in prepared.parts.items()})
         _write_down(ledger, bench, fold, prepared, prepared.learnt_from if learnt_from is None else learnt_from, before)
         shared = None if preparation is not None else _gram(bench, rows, fold, model)
         seeds = _seeds(bench, fold, fit.fraction)
@@ -131,7 +136,8 @@ def make(
         if isinstance(model, NetworkModel) and model.report_optimum is not None:
             record["optimum"] = _optimum(bench, model, outcome, data, prepared)
         record["ledger"] = ledger.summary(samples.sample_ids)
-        arrays |= outcome.arrays | ledger.arrays()
+        arrays |= outcome.arrays | frozen_arrays(prepared.removal, prepared.preparation, samples.gene_ids)
+        arrays |= ledger.arrays()
         record["status"] = "done"
         record["audit"] = [finding.__dict__ for finding in audit_fit(record, ledger, sheet, arrays)]
     except (SplitError, RemovalError, OptimumError, TuningError) as e:
@@ -228,9 +234,11 @@ def _write_down(
     """Which rows are in which part, and which were learnt from before the model is: it writes down its own."""
     for name, part in prepared.parts.items():
         ledger.part(name, part.rows)
+    if prepared.removal.thins:
+        ledger.part(THINNED, np.setdiff1d(prepared.fit_rows, prepared.parts["fit"].rows))
     if prepared.preparation.genes is not None or prepared.preparation.shift is not None:
         ledger.saw("preparation", learnt_from)
-    if len(prepared.removed_with) > len(prepared.parts["fit"]) and bench.config["signal_removal"]["name"] != "none":
+    if prepared.learns_removal:
         ledger.saw("removal", prepared.removed_with)
     if fold.pretraining is not None:
         rows = before.rows if before is not None else pretraining_rows(bench, fold)
@@ -241,19 +249,17 @@ def _write_down(
         ledger.saw("stopping" if step == "stopping" else "pretraining", seen)
 
 
-def _counts(bench: Bench, rows: Parts) -> dict[str, Any]:
-    samples = bench.samples
-    train = np.concatenate([rows.fit, rows.tune])
-    n_classes = len(samples.classes)
+def _counts(bench: Bench, parts: dict[str, np.ndarray]) -> dict[str, Any]:
+    samples, n_classes = bench.samples, len(bench.samples.classes)
+    rows = {name: parts.get(name, np.empty(0, dtype=np.int64)) for name in ("fit", "tune", "validation")}
+    train = np.concatenate([rows["fit"], rows["tune"]])
     by_class = {
         name: dict(zip(samples.classes, np.bincount(samples.codes[part], minlength=n_classes).tolist(), strict=True))
-        for name, part in (("fit", rows.fit), ("tune", rows.tune), ("validation", rows.validation))
+        for name, part in rows.items()
     }
     return {
         "n_train": len(train),
-        "n_fit": len(rows.fit),
-        "n_tune": len(rows.tune),
-        "n_validation": len(rows.validation),
+        **{f"n_{name}": len(part) for name, part in rows.items()},
         "n_train_groups": len(np.unique(samples.groups[train])),
         "per_class": by_class,
     }

@@ -19,6 +19,7 @@ from beyondlinear.results import atomic
 from beyondlinear.tasks import Samples
 
 PARTS = ("fit", "tune", "validation", "pretraining fit", "pretraining tune")
+THINNED = "thinned fit"  # rows of the fit part that signal removal left out; what was learnt before it saw them
 
 # preparation: gene selection and scaling; weights: the model's; stopping: the epoch; calibration: Platt; penalty: that of a
 # ridge; tuning: nested choice of hyperparameters; removal: an eraser that is fitted on one part and applied to others
@@ -46,8 +47,8 @@ class Ledger:
         self._rows: dict[tuple[str, str], np.ndarray] = {}
 
     def part(self, name: str, rows: np.ndarray) -> None:
-        """A part of the fit (one of PARTS) holds these rows."""
-        self._add("part", name, PARTS, rows)
+        """A part of the fit (one of PARTS, or THINNED) holds these rows."""
+        self._add("part", name, (*PARTS, THINNED), rows)
 
     def saw(self, step: str, rows: np.ndarray) -> None:
         """A fitted step (one of STEPS) has seen these rows, beside those that it saw before."""
@@ -76,7 +77,7 @@ class Ledger:
 
     def parts_of(self, rows: np.ndarray) -> dict[str, int]:
         """How many of the rows lie in each part, and in none ("unused")."""
-        held = {part: np.intersect1d(rows, self.rows("part", part)) for part in PARTS}
+        held = {part: np.intersect1d(rows, self.rows("part", part)) for part in (*PARTS, THINNED)}
         held["unused"] = np.setdiff1d(rows, np.concatenate(list(held.values())))
         return {part: len(here) for part, here in held.items() if len(here)}
 

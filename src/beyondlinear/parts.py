@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from beyondlinear.datamodule import Part
 from beyondlinear.linear.reduction import Gram
 from beyondlinear.linear.shared import LARGEST, SharedGram
-from beyondlinear.removal.modes import NoRemoval, Removal
+from beyondlinear.removal.modes import NoRemoval, Removal, Rows
 from beyondlinear.results import Store
 from beyondlinear.scaling import Preparation, fit_preparation
 from beyondlinear.splits import Parts, Splitter
@@ -47,29 +47,43 @@ class Bench:
             self.samples.x, rows, top_variance=self.cfg.select.top_variance, scale=self.cfg.scale.name
         )
 
+    def rows(self, name: str, where: np.ndarray, x: np.ndarray) -> Rows:
+        """Rows of the task's samples, as signal removal is given them."""
+        s = self.samples
+        return Rows(x, s.codes[where], s.classes, name, where, s.groups[where], s.obs.iloc[where])
+
     @cached_property
     def shared_gram(self) -> SharedGram | None:
         """The inner products of all samples, where every fit prepares them alike and they are fewer than the genes."""
         x, top = self.samples.x, self.cfg.select.top_variance
         same = self.fits_on_all or (self.cfg.scale.name == "none" and top is None)
         n, n_genes = len(x), x.shape[1] if top is None else min(top, x.shape[1])
-        if not same or n > n_genes or 8 * n * n > LARGEST or not getattr(self.removal, "on_rows", False):
+        if not same or n > n_genes or 8 * n * n > LARGEST or not self.removal.on_rows:
             return None
         everything = np.arange(n)
         prepared = self.learn(everything).apply(x, everything) if self.fits_on_all else x
-        return SharedGram(prepared, self.samples.codes, self.samples.classes)
+        return SharedGram(prepared, self.rows)
 
 
 @dataclass(frozen=True)
 class Prepared:
     """parts: "fit" and, unless empty, "tune" and "validation"; learnt_from: the rows that selection and scaling saw;
-    removed_with: the rows that went through removal together with the fit part."""
+    fit_rows: the fit part before removal left any out; removed_with: the rows that went through removal together with it, and
+    which a learnt removal saw; removal: as it was applied."""
 
     parts: dict[str, Part]
     preparation: Preparation
     learnt_from: np.ndarray
+    fit_rows: np.ndarray
     removed_with: np.ndarray
+    removal: Removal
     warnings: list[str]
+
+    @property
+    def learns_removal(self) -> bool:
+        """Whether removal took something from rows of the fit part to other rows: it was learnt, or went over more rows."""
+        together = len(self.removed_with) > len(self.fit_rows)
+        return self.removal.learns or (together and not isinstance(self.removal, NoRemoval))
 
     def data(self, n_classes: int, seed: Callable[[str], int], gram: Gram | None = None, **more: Any) -> FitData:
         return FitData(
@@ -98,20 +112,23 @@ def prepare(
     samples = bench.samples
     learnt_from = np.arange(len(samples.codes)) if bench.fits_on_all else rows.fit
     ready = preparation or bench.learn(learnt_from)
-    notices: list[str] = []
     units = removal_units(bench, rows, whole)
+    held = {name: bench.rows(name, where, ready.apply(samples.x, where)) for name, where in units.items()}
+    applied = removal.learn(next(iter(held.values())))
+    notices: list[str] = []
     done = {}
-    for name, where in units.items():
-        x, codes = ready.apply(samples.x, where), samples.codes[where]
-        notices.extend(removal.remove(x, codes, samples.classes, name))
-        done[name] = Part(x, codes, where)
+    for name, unit in held.items():
+        kept = applied.kept(unit)
+        notices.extend(applied.remove(unit))
+        part = Part(unit.x, unit.codes, unit.positions)
+        done[name] = part if kept is None else Part(part.x[kept], part.codes[kept], part.rows[kept])
     if "training" in done:
         training = done.pop("training")
         for name, where in named(rows).items():
             if name != "validation":
-                inside = np.searchsorted(whole, where)
-                done[name] = Part(training.x[inside], training.codes[inside], where)
-    return Prepared(done, ready, learnt_from, units.get("training", rows.fit), notices)
+                inside = np.flatnonzero(np.isin(training.rows, where))
+                done[name] = Part(training.x[inside], training.codes[inside], training.rows[inside])
+    return Prepared(done, ready, learnt_from, rows.fit, units.get("training", rows.fit), applied, notices)
 
 
 def shared_inner_products(bench: Bench, rows: Parts, whole: np.ndarray, removal: Removal) -> Gram | None:
@@ -134,6 +151,6 @@ def named(rows: Parts) -> dict[str, np.ndarray]:
 
 def removal_for_tuning(bench: Bench) -> tuple[Removal, str]:
     """Hyperparameters are chosen after the same removal, unless the protocol chooses them once, with the signal present."""
-    if bench.cfg.protocol.tuning_once and bench.config["signal_removal"]["name"] != "full":
+    if bench.cfg.protocol.tuning_once and bench.removal.labels_of != "all samples":
         return NoRemoval(), "none"
     return bench.removal, bench.config["signal_removal"]["name"]

@@ -28,7 +28,7 @@ from beyondlinear.splits import Fold
 NUMERICS_VERSION = 2
 
 # keys of a config that do not determine a fit; a dataset is known by the fingerprint of what it gave
-_NOT_SCIENCE = {"dataset", "logger", "results"}
+_NOT_SCIENCE = {"dataset", "logger", "results", "meters", "test"}
 _NOT_SCIENCE_OF_SPLIT = {"fractions", "only_folds"}
 
 
@@ -48,6 +48,8 @@ def fit_key(
         science["tuning"] = "none"
         science["model"] = {k: v for k, v in config["model"].items() if k != "search"}
     science["dataset"] = config["dataset"]["name"]
+    if config["control"]["name"] == "none":  # real labels are the same in every draw of a sweep
+        science["control"] = "none"
     rows = {part: hashlib.sha256(where.astype("<i8").tobytes()).hexdigest() for part, where in fold.parts().items()}
     science |= {"fingerprint": fingerprint, "fold": fold.number, "rows": rows, "fraction": float(fraction)}
     if pretrained is not None:

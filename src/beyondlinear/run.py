@@ -22,11 +22,13 @@ from beyondlinear.audit import Finding, clean_line, summarise
 from beyondlinear.classifier import NetworkModel, check_search
 from beyondlinear.config import build, check
 from beyondlinear.confounding import Confounding, confounding, refuse_labels_that_equal_groups
+from beyondlinear.controls import Setting
 from beyondlinear.errors import ResultsError, SplitError
 from beyondlinear.fit import Fit, Pretraining, can_pretrain, make
 from beyondlinear.ledger import Sheet, make_sheet, read_sheet, sheet_path
 from beyondlinear.parts import Bench
 from beyondlinear.progress import FitProgress, duration, said
+from beyondlinear.residual_test.run import make_verdict
 from beyondlinear.results import Store, fit_key, run_key, write_json
 from beyondlinear.splits import Splitter
 from beyondlinear.tasks import Samples
@@ -65,21 +67,34 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     adata = build(cfg.dataset)
     labelled = task.labels(adata.obs).notna().to_numpy()
     samples = task.select(adata, splitter.groups(adata.obs, needed=labelled))
-    uns = {k: float(v) for k, v in adata.uns.items() if k == "bayes_accuracy"}
+    known = {k: float(v) for k, v in adata.uns.items() if k == "bayes_accuracy"}
     del adata
+    refuse_labels_that_equal_groups(samples.codes, samples.groups, samples.classes)
+    confounded = confounding(samples.codes, samples.groups, samples.classes)
+    samples, control = build(cfg.control).apply(
+        samples, cfg.seed, Setting(cfg.select.top_variance, store.root / "controls")
+    )
+    if control:
+        known = {"bayes_accuracy": control["bayes_accuracy"], "control": control}
+    described = _describe(samples, samples.fingerprint(), confounded) | known
     names = {group: config[group]["name"] for group in tables.GROUPS}
-    fingerprint = samples.fingerprint()
+    fingerprint = described["fingerprint"]
+    if config["test"]["name"] != "none":
+        _announce(names, samples)
+        make_verdict(build(cfg.test), config, names, described, samples, splitter, store, directory)
+        return
     bench = Bench(cfg, config, samples, fingerprint, splitter, removal, model, tuning, training, store, directory)
     can_pretrain(bench)
-    refuse_labels_that_equal_groups(samples.codes, samples.groups, samples.classes)
     fits = [
         Fit(fold, float(fraction), fit_key(config, fingerprint, fold, fraction, pretrained), pretrained)
         for fold in splitter.outer(samples, cfg.seed)
         for pretrained in ([False, True] if splitter.pretrain_share is not None else [None])
         for fraction in sorted(set(splitter.fractions))
     ]
-    _announce(names, samples, fits)
-    confounded = confounding(samples.codes, samples.groups, samples.classes)
+    _announce(names, samples)
+    log.info(
+        "%s, signal removal %s, split %s: %d fits", names["model"], names["signal_removal"], names["split"], len(fits)
+    )
     if confounded is not None and confounded.rests_on_few(splitter.folds):
         log.info("%s", confounded.report(splitter.folds))
     listed = [{"key": f.key, "fold": f.fold.number, "fraction": f.fraction, "pretrained": f.pretrained} for f in fits]
@@ -91,8 +106,7 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     if len(pending) < len(fits):
         log.info("%d of %d fits are done already (%s)", len(fits) - len(pending), len(fits), store.root)
     sheet = _sheet(bench) if pending else None
-    described = _describe(samples, fingerprint, confounded) | uns
-    notices = removal.before_split(samples.x, samples.codes, samples.classes) if pending else []
+    notices = removal.before_split(bench.rows("all", np.arange(len(samples.codes)), samples.x)) if pending else []
     pretraining = Pretraining()
     with FitProgress(len(pending), names["model"]) as progress:
         for fit in pending:
@@ -173,7 +187,7 @@ def _describe(samples: Samples, fingerprint: str, confounded: Confounding | None
     }
 
 
-def _announce(names: dict[str, str], samples: Samples, fits: list[Fit]) -> None:
+def _announce(names: dict[str, str], samples: Samples) -> None:
     per_class = ", ".join(
         f"{c} {n}" for c, n in zip(samples.classes[:12], np.bincount(samples.codes)[:12], strict=True)
     )
@@ -186,9 +200,6 @@ def _announce(names: dict[str, str], samples: Samples, fits: list[Fit]) -> None:
             f"{len(np.unique(samples.groups)):,}",
         ),
         *(names["task"], per_class, f", … ({len(samples.classes)} classes)" if len(samples.classes) > 12 else ""),
-    )
-    log.info(
-        "%s, signal removal %s, split %s: %d fits", names["model"], names["signal_removal"], names["split"], len(fits)
     )
 
 

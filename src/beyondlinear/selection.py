@@ -148,10 +148,12 @@ class _InnerFolds:
                 lambda use: stream_seed(seed, use, *keys),
                 gram,
             )
+            codes = bench.samples.codes[fold.validation]
         else:
             prepared: Prepared = prepare(bench, rows, fold.train, self.removal)
             data = prepared.data(n_classes, lambda use: stream_seed(seed, use, *keys))
-        found = data, bench.samples.codes[fold.validation]
+            codes = prepared.parts["validation"].codes
+        found = data, codes
         if self.keep and with_tune:
             self.kept[j] = found
         return found

@@ -123,7 +123,7 @@ class Splitter:
                     f"(split.group={self.group}). Use fewer folds, or split.folds=null to leave one group out"
                 )
             shares = np.full(self.folds, 1 / self.folds)
-            bins = assign(groups, samples.codes, len(samples.classes), shares, stream(seed, "folds"))
+            bins = assign(groups, samples.strata_or_codes, len(samples.classes), shares, stream(seed, "folds"))
         numbers = [int(b) for b in np.unique(bins) if b >= 0]
         if len(numbers) < 2:
             raise SplitError(f"split: {len(numbers)} fold was made; at least 2 are needed")

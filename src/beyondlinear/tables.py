@@ -17,17 +17,23 @@ NAMES = [*GROUPS, "pretrained"]
 METRICS = ["balanced_accuracy", "accuracy", "macro_f1", "auroc", "log_loss"]
 # of the certified optimum of the same fit, beside a linear model that was trained like a net
 OPTIMUM = ["optimum_gap", "optimum_balanced_accuracy", "optimum_log_loss"]
+# leak meters of the same parts: AUC of a sample's squared length; balanced accuracy of a forest, after removal
+METERS = ["norm_auc", "forest"]
 COUNTS = ["n_train", "n_fit", "n_tune", "n_validation", "n_train_groups", "n_classes"]
 COLUMNS = [
     *NAMES,
     "variant",
+    "direction",
+    "draw",
     "seed",
     "fold",
     "fraction",
     *COUNTS,
     *METRICS,
     *OPTIMUM,
+    *METERS,
     "bayes_accuracy",
+    "agreement",
     "epochs",
     "seconds",
     "status",
@@ -37,7 +43,7 @@ COLUMNS = [
 CELL = [*NAMES, "variant", "fraction"]
 
 # keys of a config that may differ between the fits of one cell
-_FREE = ("seed", "dataset.seed", "results.", "logger.", "split.fractions", "split.only_folds")
+_FREE = ("seed", "dataset.seed", "results.", "logger.", "split.fractions", "split.only_folds", "control.draw")
 
 
 def row(record: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +53,12 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
     optimum = record.get("optimum", {})
     merged |= {f"optimum_{k}": optimum.get("metrics", {}).get(k) for k in ("balanced_accuracy", "log_loss")}
     merged["optimum_gap"] = optimum.get("objective_gap")
-    merged["bayes_accuracy"] = record.get("data", {}).get("bayes_accuracy")
+    merged |= record.get("meters", {})
+    data = record.get("data", {})
+    merged["bayes_accuracy"] = data.get("bayes_accuracy")
+    merged["agreement"] = (data.get("control") or {}).get("agreement")  # of a control's labels with the real ones
+    control = record.get("config", {}).get("control") or {}
+    merged |= {k: control.get(k) for k in ("draw", "direction")}
     merged["epochs"] = record.get("training", {}).get("epochs")
     merged["seconds"] = record.get("circumstances", {}).get("seconds")
     return {c: merged.get(c) for c in COLUMNS}
@@ -56,7 +67,7 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
 def as_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     rows = [row(r) | {"variant": v} for r, v in zip(records, _variants(records), strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    numbers = [*COUNTS, *METRICS, *OPTIMUM, "bayes_accuracy", "epochs", "seconds"]
+    numbers = [*COUNTS, *METRICS, *OPTIMUM, *METERS, "bayes_accuracy", "agreement", "draw", "epochs", "seconds"]
     table[numbers] = table[numbers].apply(pd.to_numeric)
     return table.sort_values([*CELL, "seed", "fold"], ignore_index=True)
 
@@ -163,6 +174,8 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
         bayes=("bayes_accuracy", "mean"),
         optimum_gap=("optimum_gap", "mean"),
         optimum_log_loss=("optimum_log_loss", "mean"),
+        norm_auc=("norm_auc", "mean"),
+        forest=("forest", "mean"),
     ).reset_index()
     means["naive"] = 1 / means["n_classes"]
     return means
@@ -182,7 +195,19 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
     bayes = bool(means.bayes.notna().any())  # known for simulations alone
     best = bool(means.optimum_log_loss.notna().any())  # of linear models trained like nets
     more = ("optimum gap", "optimum log-loss") if best else ()
-    numbers = ("n train", "balanced accuracy", "naive", *(["Bayes"] * bayes), "AUROC", "log-loss", *more, "fits")
+    leaks = bool(means.forest.notna().any())  # read after removal
+    meters = ("‖x‖² AUC", "forest") if leaks else ()
+    numbers = (
+        "n train",
+        "balanced accuracy",
+        "naive",
+        *(["Bayes"] * bayes),
+        "AUROC",
+        "log-loss",
+        *more,
+        *meters,
+        "fits",
+    )
     for column in numbers:
         view.add_column(column, justify="right")
     for _, cell in means.iterrows():
@@ -195,6 +220,7 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
             *([_number(cell.bayes)] * bayes),
             *(_number(cell.auroc), _number(cell.log_loss)),
             *((_number(cell.optimum_gap), _number(cell.optimum_log_loss)) if best else ()),
+            *((_number(cell.norm_auc), _number(cell.forest)) if leaks else ()),
             fits,
         )
     console.print(view)

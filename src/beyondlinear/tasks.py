@@ -22,7 +22,9 @@ class Samples:
     """The samples of a task.
 
     x: (n_samples, n_genes) float32, C-contiguous; codes: (n_samples,) int64, positions in `classes`;
-    groups: (n_samples,) int64, equal where two samples must stay on one side of a split.
+    groups: (n_samples,) int64, equal where two samples must stay on one side of a split;
+    strata: (n_samples,) int64, what outer folds are stratified by, where it is not `codes`: a control's folds are those of the
+    real labels.
     """
 
     x: np.ndarray
@@ -32,6 +34,11 @@ class Samples:
     obs: pd.DataFrame
     gene_ids: np.ndarray
     dropped: dict[str, int] = field(default_factory=dict)
+    strata: np.ndarray | None = None
+
+    @property
+    def strata_or_codes(self) -> np.ndarray:
+        return self.codes if self.strata is None else self.strata
 
     @property
     def sample_ids(self) -> np.ndarray:

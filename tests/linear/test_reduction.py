@@ -6,7 +6,7 @@ import torch
 
 from beyondlinear.linear.reduction import gram, reduce, reduce_gram
 from beyondlinear.linear.shared import SharedGram
-from beyondlinear.removal.modes import NoRemoval, SplitRemoval
+from beyondlinear.removal.modes import NoRemoval, Rows, SplitRemoval
 
 
 @pytest.mark.parametrize(("n", "p"), [(20, 50), (50, 20), (30, 30)])
@@ -49,11 +49,12 @@ def test_removal_on_inner_products_is_removal_on_rows(removal):
     classes = ["a", "b", "c"]
     order = rng.permutation(60)
     parts = {"fit": np.sort(order[:30]), "tune": np.sort(order[30:42]), "validation": np.sort(order[42:])}
-    found = SharedGram(x, codes, classes).of(parts, parts, removal)
+    as_rows = lambda name, where, x: Rows(x, codes[where], classes, name, where)  # noqa: E731
+    found = SharedGram(x, as_rows).of(parts, parts, removal)
     centred = x.astype(np.float64) - x.mean(0, dtype=np.float64)  # a common row changes nothing that has an intercept
     by_hand = {name: centred[rows] for name, rows in parts.items()}
     for name, rows in parts.items():
-        removal.remove(by_hand[name], codes[rows], classes, name)
+        removal.remove(as_rows(name, rows, by_hand[name]))
     np.testing.assert_allclose(found.fit, by_hand["fit"] @ by_hand["fit"].T, atol=1e-5)
     for name in ("tune", "validation"):
         np.testing.assert_allclose(found.others[name], by_hand[name] @ by_hand["fit"].T, atol=1e-5)

@@ -71,6 +71,31 @@ def load(
     return apply_transform(check_finite(adata, on_nan), transform, gene_lengths)
 
 
+def load_unlabelled(
+    expression: str, genes: np.ndarray, transform: Transform | list[Transform] = "none", gene_lengths: str | None = None
+) -> AnnData:
+    """Read expression without metadata; which axis holds the genes is found by the ids of known genes.
+
+    :param genes: (n_genes,) str, ids of which some must be there
+    :returns: as `load`, with all genes of the file
+    :raises DataError: neither axis holds any of the genes, or the file does not fit
+    """
+    table = open_table(expression, "expression")
+    of_rows, of_columns = (int(np.isin(ids.astype(str), genes).sum()) for ids in (table.rows, table.columns))
+    if not of_rows + of_columns:
+        raise DataError(f"expression: '{table.path}' holds none of the {len(genes):,} genes, e.g. {genes[0]}")
+    axis = "columns" if of_rows > of_columns else "rows"  # of the samples
+    sample_ids, gene_ids = (table.columns, table.rows) if axis == "columns" else (table.rows, table.columns)
+    samples = unique_positions(sample_ids, "sample", "error")
+    numeric = table.numeric if axis == "columns" else np.ones(len(samples), dtype=bool)
+    samples = samples[numeric[samples]]
+    known = unique_positions(gene_ids, "gene", "error")
+    with readable(table.path, "expression"):
+        x = _values(table, axis, samples, known)
+    obs, var = (pd.DataFrame(index=pd.Index(ids, dtype=object)) for ids in (sample_ids[samples], gene_ids[known]))
+    return apply_transform(check_finite(AnnData(X=x, obs=obs, var=var), "error"), transform, gene_lengths)
+
+
 def _report(table: Table, found: Match, text: pd.DataFrame) -> None:
     n_rows, rows_used = len(text), len(np.unique(found.positions[found.positions >= 0]))
     lost = found.positions < 0

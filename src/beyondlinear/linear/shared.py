@@ -5,21 +5,23 @@ removal is a linear map of the rows of a part: applied to the rows and then to t
 gives the inner products of the rows after removal.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from beyondlinear.linear.reduction import Gram, gram
-from beyondlinear.removal.modes import Removal
+from beyondlinear.removal.modes import Removal, Rows
 
 LARGEST = 2**30  # bytes of the matrix of all samples
 
 
 class SharedGram:
-    """x: (n_samples, n_genes) float32, all samples of the task, prepared."""
+    """x: (n_samples, n_genes) float32, all samples of the task, prepared; as_rows: how removal is given some of them."""
 
-    def __init__(self, x: np.ndarray, codes: np.ndarray, classes: list[str]) -> None:
+    def __init__(self, x: np.ndarray, as_rows: Callable[[str, np.ndarray, np.ndarray], Rows]) -> None:
         self.inner = gram(x, centred=True).numpy()
-        self.codes, self.classes = codes, classes
+        self.as_rows = as_rows
 
     def of(self, units: dict[str, np.ndarray], parts: dict[str, np.ndarray], removal: Removal) -> Gram:
         """The inner products of one fit.
@@ -33,10 +35,10 @@ class SharedGram:
         for _ in range(2):
             start = 0
             for name, unit in units.items():
-                removal.remove(g[start : start + len(unit)], self.codes[unit], self.classes, name)
+                removal.remove(self.as_rows(name, unit, g[start : start + len(unit)]))
                 start += len(unit)
             g = np.ascontiguousarray(g.T)
-        at = np.empty(len(self.codes), dtype=np.int64)
+        at = np.empty(len(self.inner), dtype=np.int64)
         at[rows] = np.arange(len(rows))
         fit = at[parts["fit"]]
         others = {k: torch.from_numpy(g[np.ix_(at[v], fit)]) for k, v in parts.items() if k != "fit"}

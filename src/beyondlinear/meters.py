@@ -1,0 +1,74 @@
+"""Leak meters beside each result: what is easy to read from a part after signal removal, whatever the model at hand finds.
+
+A removal that writes labels into the data shows here even where a net under-trained overlooks it.
+"""
+
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from beyondlinear.datamodule import Part
+from beyondlinear.errors import ResultsError
+from beyondlinear.metrics import evaluate
+from beyondlinear.parts import Bench
+from beyondlinear.results import fit_key, read_json, write_json
+from beyondlinear.seeds import stream_seed
+from beyondlinear.splits import Fold
+
+_ROWS = 1024  # in float64 at a time
+
+
+def norm_auc(fit: Part, validation: Part, n_classes: int) -> float:
+    """AUC, on the validation part, of ‖x − mean of the fit part‖² as the only feature: what the length of a sample alone gives
+    away, each class against the rest, turned the way it points in the fit part. 0.5: nothing."""
+    centre = fit.x.mean(0, dtype=np.float64)
+    of_fit, of_validation = _distances(fit.x, centre), _distances(validation.x, centre)
+    found = []
+    for c in range(n_classes - 1 if n_classes == 2 else n_classes):
+        there = _auc(of_fit, fit.codes == c)
+        here = _auc(of_validation, validation.codes == c)
+        found.append(here if there >= 0.5 else 1 - here)
+    known = [a for a in found if np.isfinite(a)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def forest_accuracy(fit: Part, validation: Part, n_classes: int, trees: int, seed: int, threads: int) -> float:
+    """Balanced accuracy, on the validation part, of a random forest of so many trees."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(trees, class_weight="balanced", random_state=seed % 2**32, n_jobs=threads)
+    shares = forest.fit(fit.x, fit.codes).predict_proba(validation.x)
+    return evaluate(shares, validation.codes, None, []).metrics["balanced_accuracy"]
+
+
+def read_meters(
+    bench: Bench, fold: Fold, fraction: float, pretrained: bool | None, parts: dict[str, Part]
+) -> dict[str, Any]:
+    """The meters of one fit's parts; the forest after removal only, and once for all models that share the parts."""
+    n_classes = len(bench.samples.classes)
+    fit, validation = parts["fit"], parts["validation"]
+    said: dict[str, Any] = {"norm_auc": norm_auc(fit, validation, n_classes)}
+    trees = bench.cfg.meters.trees
+    if trees == 0 or bench.config["signal_removal"]["name"] == "none":
+        return said
+    shared = {"model": {"name": "meter", "trees": trees}, "tuning": {"method": "none"}}
+    key = fit_key(bench.config | shared, bench.fingerprint, fold, fraction, pretrained)
+    path = bench.store.root / "meters" / f"{key}.json"
+    if path.exists():
+        try:
+            return said | {"forest": float(read_json(path)["forest"])}
+        except (ResultsError, KeyError, TypeError):  # it is read again below
+            path.unlink()
+    seed = stream_seed(bench.cfg.seed, "meter", fold.number, fraction)
+    said["forest"] = forest_accuracy(fit, validation, n_classes, trees, seed, bench.training.threads)
+    write_json(path, {"forest": said["forest"], "trees": trees})
+    return said
+
+
+def _distances(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    return np.concatenate([((x[i : i + _ROWS] - centre) ** 2).sum(1) for i in range(0, len(x), _ROWS)])
+
+
+def _auc(values: np.ndarray, positive: np.ndarray) -> float:
+    return float(roc_auc_score(positive, values)) if 0 < positive.sum() < len(positive) else float("nan")
