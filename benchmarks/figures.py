@@ -2,10 +2,10 @@
 
     python benchmarks/figures.py artefact artefact.csv --out benchmarks/figures/artefact.png
     python benchmarks/figures.py resistant resistant.json --out benchmarks/figures/resistant.png
-    python benchmarks/figures.py signal_test size.json power.json --out benchmarks/figures/signal_test.png
+    python benchmarks/figures.py residual_test size.json power.json --out benchmarks/figures/residual_test.png
 
-artefact reads tables of `beyondlinear excess … --csv`; resistant and signal_test what the benchmarks of these names write with
---json.
+artefact reads tables of `beyondlinear excess … --csv`; resistant and residual_test what the benchmarks of these names write
+with --json.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from plotnine import (
     facet_grid,
     facet_wrap,
     geom_hline,
-    geom_line,
     geom_linerange,
     geom_point,
     geom_text,
     geom_tile,
     ggplot,
     labs,
+    position_dodge,
     scale_color_manual,
     scale_fill_gradient2,
     scale_shape_manual,
@@ -84,13 +84,68 @@ def _data(row: pd.Series) -> str:
     return name + (f"\n{row.direction} direction" if row.dataset == "file" else "")
 
 
+def resistant(paths: list[Path]) -> ggplot:
+    """What each candidate leaves a random forest on each data set: white is chance, red what it should not find, or on the last
+    two data sets, whose signal is not linear alone, what it should."""
+    table = pd.DataFrame([r for p in paths for r in json.loads(p.read_text())])
+    table = table[table.model == "random forest"]
+    means = table.groupby(["data", "candidate"], sort=False).value.mean().reset_index()
+    means["data"] = pd.Categorical(means.data, list(dict.fromkeys(table.data)))
+    means["candidate"] = pd.Categorical(means.candidate, list(dict.fromkeys(table.candidate))[::-1])
+    means["text"] = means.value.map(lambda v: "refused" if pd.isna(v) else f"{v:.2f}")
+    return (
+        ggplot(means, aes("data", "candidate", fill="value"))
+        + geom_tile(color="white")
+        + geom_text(aes(label="text"), size=7)
+        + scale_fill_gradient2(
+            low="#2166ac", mid="#ffffff", high="#b2182b", midpoint=0.5, limits=(0, 1), na_value="#eeeeee"
+        )
+        + labs(x="", y="", fill="random forest,\nbalanced\naccuracy")
+        + theme_minimal(base_size=9)
+        + theme(
+            figure_size=(9, 0.8 + 0.3 * means.candidate.nunique()), axis_text_x=element_text(rotation=30, ha="right")
+        )
+    )
+
+
+def residual_test(paths: list[Path]) -> ggplot:
+    """Share of data sets rejected at .05, with 95 % Clopper–Pearson intervals: size where nothing is planted, else power."""
+    table = pd.DataFrame([r for p in paths for r in json.loads(p.read_text())])
+    table = table[~table.statistic.str.endswith("_gain")]
+    three = table.classes.map(lambda k: f", {k} classes" if k > 2 else "")
+    size = table.world + ", " + table.n.astype(str) + " × " + table.p.astype(str) + three
+    power = (
+        table.planted
+        + " × "
+        + table.strength.map("{:g}".format)
+        + ", "
+        + table.n.astype(str)
+        + " × "
+        + table.p.astype(str)
+    )
+    table["setting"] = size.where(table.planted == "nothing", power)
+    table["what"] = pd.Categorical(table.planted.eq("nothing").map({True: "size", False: "power"}), ["size", "power"])
+    table["setting"] = pd.Categorical(table.setting, list(dict.fromkeys(table.setting))[::-1])
+    return (
+        ggplot(table, aes("setting", "rate", color="statistic"))
+        + geom_hline(yintercept=0.05, linetype="dotted")
+        + geom_linerange(aes(ymin="low", ymax="high"), position=position_dodge(0.7))
+        + geom_point(position=position_dodge(0.7), size=1.5)
+        + facet_wrap("what", scales="free", ncol=2)
+        + coord_flip()
+        + labs(x="", y="share of data sets rejected at .05", color="")
+        + theme_minimal(base_size=9)
+        + theme(figure_size=(11, 6), legend_position="top")
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figure", choices=["artefact", "resistant", "signal_test"])
+    parser.add_argument("figure", choices=["artefact", "resistant", "residual_test"])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    drawn = {"artefact": artefact, "resistant": resistant, "signal_test": signal_test}[arguments.figure](
+    drawn = {"artefact": artefact, "resistant": resistant, "residual_test": residual_test}[arguments.figure](
         arguments.files
     )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -65,14 +65,14 @@ WORLDS: dict[str, Callable[[np.random.Generator, int, int], World]] = {
 }
 # world, samples, genes, classes
 SIZE = [
-    ("gaussian", 300, 15, 2),
-    ("gaussian", 300, 150, 2),
-    ("gaussian", 300, 600, 2),
-    ("clusters", 300, 30, 2),
-    ("clusters", 300, 300, 2),
-    ("detected", 300, 30, 2),
-    ("zero_inflated", 300, 60, 2),
-    ("gaussian", 300, 30, 3),
+    ("gaussian", 200, 10, 2),
+    ("gaussian", 200, 100, 2),
+    ("gaussian", 200, 400, 2),
+    ("clusters", 200, 20, 2),
+    ("clusters", 200, 200, 2),
+    ("detected", 200, 20, 2),
+    ("zero_inflated", 200, 40, 2),
+    ("gaussian", 200, 20, 3),
 ]
 # planted, world, samples, genes, strengths
 POWER = [

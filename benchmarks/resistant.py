@@ -5,19 +5,20 @@
 
 data: every candidate on every data set, held out; ratio: one Gaussian cluster at falling numbers of training rows per gene,
 judged on 2,000 new rows. Entries are mean ± standard error over folds and seeds; `kept` is the share of validation rows that
-stay, `Bayes` the balanced accuracy, on the very rows that stay, of the rule that knows the true law: what the candidate leaves
-to be found, by whatever model. At 0.5 nothing can be found but chance; for candidates that move genes it is that of the raw rows.
+stay; `Bayes` is the balanced accuracy, on the very rows that stay, of the rule that knows the true law: what thinning leaves to
+be found, by whatever model (0.5: nothing). For candidates that move genes it is that of the raw rows.
 
-What each kind of candidate can claim, where the labels follow a linear law P(y | x) = σ(θᵀx + b):
-- class means (split, projection, LEACE): linear models are at chance, no other model need be. `split` moves each row by its own
-  label (oracle), which any model that knows grids, clusters or lengths can read.
+What each kind of candidate can claim where the labels follow a linear law P(y | x) = σ(θᵀx + b):
+- class means (split, projection, LEACE): linear models are at chance, no other model need be. `split` moves each validation row
+  by its own label (oracle); models that know grids, clusters or lengths read it.
 - quantiles and dithering: one gene's grid or skew is hidden; what genes say together (clusters) is not.
-- thinning: a row of class y stays with probability ∝ min_k(e_k/τ_k)/(e_y/τ_y), e the linear model's probabilities, out of fold
+- thinning: a row of class y stays with probability min_k(e_k/τ_k)/(e_y/τ_y), e the linear model's probabilities, out of fold
   for training rows. Among those that stay P(y | x) = τ_y for every x (matching weights: Li & Greene 2013,
-  10.1515/ijb-2012-0030; propensity: Rosenbaum & Rubin 1983, 10.1093/biomet/70.1.41), so that no model of any kind beats chance,
-  up to the error of e. τ is uniform, or the classes' frequencies ("at class frequencies"). `true law` shows the claim without that error.
-- weights: the same weights without leaving rows out; only for models and scores that take weights.
-- thinning, then an eraser fitted on the training rows that stay: linear models find nothing of the error of e either.
+  10.1515/ijb-2012-0030; propensity: Rosenbaum & Rubin 1983, 10.1093/biomet/70.1.41), so no model of any kind beats chance, up
+  to the error of e. τ is uniform, or the classes' frequencies. Labels of validation rows choose which of them are judged, and
+  move none. `true law` shows the claim without the error of e.
+- weights: the same without leaving rows out; only for models and scores that take weights.
+- thinning, then an eraser fitted on the training rows that stay: linear models are at chance although e has an error.
 Where the linear model is perfect (`mixed`) no row has a match: thinning is refused ("–"). No candidate could do otherwise and
 keep its claim: these labels are those of a steep linear law as well.
 """
@@ -26,7 +27,7 @@ import argparse
 import json
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +57,7 @@ from beyondlinear.seeds import stream
 MODELS = ("random forest", "RBF-SVM", "logistic regression", "‖x − mean‖²")
 FEW = 10  # training rows of a class without which nothing is fitted
 NEW_ROWS = 2000
+HALF = np.full(2, 0.5)
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,10 @@ class Rows:
     def take(self, rows: np.ndarray) -> "Rows":
         return Rows(self.x[rows], self.codes[rows], self.truth[rows], self.weight[rows])
 
-    def moved(self, x: np.ndarray) -> "Rows":
-        return replace(self, x=x)
-
 
 @dataclass(frozen=True)
 class Fold:
-    """Standardised on the training rows `fit`."""
+    """Training and validation rows, standardised on the training rows."""
 
     fit: Rows
     validation: Rows
@@ -84,9 +83,9 @@ class Fold:
 
     @cached_property
     def law(self) -> LinearLaw:
-        n, k = len(self.fit.codes), min(5, int(np.bincount(self.fit.codes).min()))
+        n = len(self.fit.codes)
         bins = np.empty(n, dtype=np.int64)
-        bins[np.lexsort((self.random.random(n), self.fit.codes))] = np.arange(n) % k
+        bins[np.lexsort((self.random.random(n), self.fit.codes))] = np.arange(n) % 5
         return fit_law(FoldedRows(self.fit.x, bins), self.fit.codes, 2, for_new_rows=True)
 
     @cached_property
@@ -95,46 +94,32 @@ class Fold:
         new = self.validation.x @ self.law.coefficients + self.law.intercepts
         return softmax(self.law.out_of_fold), softmax(new)
 
-
-Pair = tuple[Rows, Rows]
-Candidate = Callable[[Fold], Pair]
-Fitter = Callable[[np.ndarray, np.ndarray, int], Eraser]
-
-
-def matching(e: np.ndarray, codes: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(n,) in [0, 1]: min_k(e_k/τ_k) / (e_y/τ_y), for probabilities e (n, n_classes) and target shares τ (n_classes,)."""
-    ratio = e / target
-    return ratio.min(1) / np.maximum(ratio[np.arange(len(e)), codes], 1e-300)
+    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> "Fold":
+        """Both parts' genes through one map."""
+        fit, validation = (replace(r, x=move(r.x)) for r in (self.fit, self.validation))
+        return Fold(fit, validation, self.random)
 
 
-def none(f: Fold) -> Pair:
-    return f.fit, f.validation
-
-
-def split(f: Fold, rescale: bool = False) -> Pair:
+def split(f: Fold, rescale: bool = False) -> Fold:
     def removed(rows: Rows) -> Rows:
         x = remove_class_means(rows.x, rows.codes, 2)
-        if rescale:
-            n = np.bincount(rows.codes)
-            x = x.mean(0) + (x - x.mean(0)) * np.sqrt(n / (n - 1))[rows.codes][:, None]
-        return rows.moved(x)
+        n = np.bincount(rows.codes)
+        root = np.sqrt(n / (n - 1))[rows.codes][:, None] if rescale else 1.0
+        return replace(rows, x=x.mean(0) + (x - x.mean(0)) * root)
 
-    return removed(f.fit), removed(f.validation)
-
-
-def erased(f: Fold, fitter: Fitter) -> Pair:
-    eraser = fitter(f.fit.x, f.fit.codes, 2)
-    return f.fit.moved(eraser.apply(f.fit.x)), f.validation.moved(eraser.apply(f.validation.x))
+    return Fold(removed(f.fit), removed(f.validation), f.random)
 
 
-def held_out_leace(f: Fold) -> Pair:
+def erased(f: Fold, fitter: Callable[[np.ndarray, np.ndarray, int], Eraser] = fit_leace) -> Fold:
+    return f.moved(fitter(f.fit.x, f.fit.codes, 2).apply)
+
+
+def held_out_leace(f: Fold) -> Fold:
     """The eraser sees one half of the training rows, models the other."""
-    half = np.zeros(len(f.fit.x), dtype=bool)
-    for c in (0, 1):
-        of_class = f.random.permutation(np.flatnonzero(f.fit.codes == c))
-        half[of_class[: len(of_class) // 2]] = True
-    eraser, rest = fit_leace(f.fit.x[half], f.fit.codes[half], 2), f.fit.take(~half)
-    return rest.moved(eraser.apply(rest.x)), f.validation.moved(eraser.apply(f.validation.x))
+    order = f.random.permutation(len(f.fit.codes))
+    half, rest = order[::2], order[1::2]
+    apply = fit_leace(f.fit.x[half], f.fit.codes[half], 2).apply
+    return replace(f, fit=f.fit.take(rest)).moved(apply)
 
 
 def quantiles(known: np.ndarray, x: np.ndarray, random: np.random.Generator | None) -> np.ndarray:
@@ -148,25 +133,22 @@ def quantiles(known: np.ndarray, x: np.ndarray, random: np.random.Generator | No
     return norm.ppf(np.clip(found, 0.25 / len(known), 1 - 0.25 / len(known)))
 
 
-def ranked(f: Fold, at_random: bool) -> Fold:
-    random = f.random if at_random else None
-    fit, validation = (rows.moved(quantiles(f.fit.x, rows.x, random)) for rows in (f.fit, f.validation))
-    return Fold(fit, validation, f.random)
+def ranked(f: Fold, at_random: bool = True) -> Fold:
+    return f.moved(lambda x: quantiles(f.fit.x, x, f.random if at_random else None))
 
 
-def conditional_quantiles(f: Fold, strata: int = 10) -> Pair:
+def conditional_quantiles(f: Fold, strata: int = 10) -> Fold:
     """Each gene becomes its random quantile among training rows of the same tenth of the linear model's score."""
-    score = [np.diff(np.log(np.maximum(e, 1e-300)), axis=1)[:, 0] for e in f.probabilities]
-    edges = np.quantile(score[0], np.arange(1, strata) / strata)
-    stratum = [np.searchsorted(edges, s) for s in score]
+    edges = np.quantile(f.probabilities[0][:, 1], np.arange(1, strata) / strata)
+    of_fit, of_validation = (np.searchsorted(edges, e[:, 1]) for e in f.probabilities)
     done = []
-    for rows, own in zip((f.fit, f.validation), stratum, strict=True):
+    for rows, own in ((f.fit, of_fit), (f.validation, of_validation)):
         x = np.empty(rows.x.shape)
         for s in np.unique(own):
-            known = f.fit.x[stratum[0] == s]
+            known = f.fit.x[of_fit == s]
             x[own == s] = quantiles(known if len(known) else f.fit.x, rows.x[own == s], f.random)
-        done.append(rows.moved(x))
-    return done[0], done[1]
+        done.append(replace(rows, x=x))
+    return Fold(done[0], done[1], f.random)
 
 
 def dithered(f: Fold) -> Fold:
@@ -180,84 +162,82 @@ def dithered(f: Fold) -> Fold:
             width[g] = np.diff(shared).min()
         elif len(shared) == 1 and len(values) > 1:
             width[g] = np.median(np.abs(gene[gene != shared[0]] - shared[0]))
-    fit, validation = (r.moved(r.x + width * (f.random.random(r.x.shape) - 0.5)) for r in (f.fit, f.validation))
-    return Fold(fit, validation, f.random)
+    return f.moved(lambda x: x + width * (f.random.random(x.shape) - 0.5))
 
 
-def thinned(f: Fold, frequencies: bool = False, law: str = "out of fold") -> Pair:
-    """:raises RemovalError: fewer than 10 training rows of a class stay, or none of the validation rows"""
-    target = np.bincount(f.fit.codes) / len(f.fit.codes) if frequencies else np.full(2, 0.5)
-    e = (f.fit.truth, f.validation.truth) if law == "true" else f.probabilities
-    if law == "in sample":
-        e = (softmax(f.fit.x @ f.law.coefficients + f.law.intercepts), e[1])
-    stays = [
-        f.random.random(len(r.codes)) < matching(p, r.codes, target)
-        for r, p in zip((f.fit, f.validation), e, strict=True)
-    ]
-    left, found = (
-        np.bincount(r.codes[s], minlength=2) for r, s in zip((f.fit, f.validation), stays, strict=True)
-    )
+def matching(e: np.ndarray, codes: np.ndarray, target: np.ndarray = HALF) -> np.ndarray:
+    """(n,) in [0, 1]: min_k(e_k/τ_k) / (e_y/τ_y), for probabilities e (n, n_classes) and target shares τ (n_classes,)."""
+    ratio = e / target
+    return ratio.min(1) / np.maximum(ratio[np.arange(len(e)), codes], 1e-300)
+
+
+def weighted(f: Fold, target: np.ndarray = HALF, true_law: bool = False) -> Fold:
+    """Each row with the probability of staying as its weight, and what is then true of its label: ∝ p_y τ_y/e_y."""
+    done = []
+    laws = (f.fit.truth, f.validation.truth) if true_law else f.probabilities
+    for rows, e in zip((f.fit, f.validation), laws, strict=True):
+        left = rows.truth * target / np.maximum(e, 1e-300)
+        weight = matching(e, rows.codes, target)
+        done.append(replace(rows, truth=left / left.sum(1, keepdims=True), weight=weight))
+    return _enough(Fold(done[0], done[1], f.random))
+
+
+def thinned(f: Fold, target: np.ndarray = HALF, true_law: bool = False) -> Fold:
+    def drawn(rows: Rows) -> Rows:
+        stays = f.random.random(len(rows.codes)) < rows.weight
+        return replace(rows, weight=np.ones(len(stays))).take(stays)
+
+    w = weighted(f, target, true_law)
+    return _enough(Fold(drawn(w.fit), drawn(w.validation), f.random))
+
+
+def _enough(f: Fold) -> Fold:
+    """:raises RemovalError: less than 10 training rows or 2 validation rows of a class"""
+    left, found = (np.bincount(r.codes, r.weight, 2) for r in (f.fit, f.validation))
     if left.min() < FEW or found.min() < 2:
-        raise RemovalError(f"redundant: of the training rows {left[0]} and {left[1]} have a match in the other class")
-    return f.fit.take(stays[0]), f.validation.take(stays[1])
+        raise RemovalError(f"redundant: of the training rows {left[0]:.0f} and {left[1]:.0f} have a match")
+    return f
 
 
-def weighted(f: Fold) -> Pair:
-    """Every row stays, with the probability of thinning as its weight."""
-    weights = [
-        matching(e, r.codes, np.full(2, 0.5)) for r, e in zip((f.fit, f.validation), f.probabilities, strict=True)
-    ]
-    return replace(f.fit, weight=weights[0] + 1e-12), replace(f.validation, weight=weights[1] + 1e-12)
-
-
-def thinned_then(f: Fold, fitter: Fitter, frequencies: bool = False) -> Pair:
-    return erased(Fold(*thinned(f, frequencies), f.random), fitter)
-
-
-def thinned_or(f: Fold, fitter: Fitter) -> Pair:
+def thinned_or_projected(f: Fold) -> Fold:
     try:
-        return thinned_then(f, fitter)
+        return thinned(f)
     except RemovalError:
-        return erased(f, fitter)
+        return erased(f, fit_projection)
 
 
-CANDIDATES: dict[str, Candidate] = {
-    "none": none,
-    "split (oracle)": split,
-    "split, residuals rescaled (oracle)": lambda f: split(f, rescale=True),
+CANDIDATES: dict[str, Callable[[Fold], Fold]] = {
+    "none": lambda f: f,
+    "split": split,
+    "split, residuals rescaled": lambda f: split(f, rescale=True),
     "projection": lambda f: erased(f, fit_projection),
-    "LEACE": lambda f: erased(f, fit_leace),
+    "LEACE": erased,
     "LEACE of a held-out half": held_out_leace,
-    "quantiles, then split (oracle)": lambda f: split(ranked(f, False)),
-    "random quantiles, then split (oracle)": lambda f: split(ranked(f, True)),
-    "random quantiles, then projection": lambda f: erased(ranked(f, True), fit_projection),
-    "random quantiles, then LEACE": lambda f: erased(ranked(f, True), fit_leace),
-    "dithering, then split (oracle)": lambda f: split(dithered(f)),
-    "dithering, then LEACE": lambda f: erased(dithered(f), fit_leace),
+    "quantiles, then split": lambda f: split(ranked(f, at_random=False)),
+    "random quantiles, then split": lambda f: split(ranked(f)),
+    "random quantiles, then projection": lambda f: erased(ranked(f), fit_projection),
+    "random quantiles, then LEACE": lambda f: erased(ranked(f)),
+    "dithering, then split": lambda f: split(dithered(f)),
+    "dithering, then LEACE": lambda f: erased(dithered(f)),
     "conditional quantiles": conditional_quantiles,
-    "conditional quantiles, then LEACE": lambda f: erased(Fold(*conditional_quantiles(f), f.random), fit_leace),
+    "conditional quantiles, then LEACE": lambda f: erased(conditional_quantiles(f)),
     "thinning": thinned,
-    "thinning at class frequencies": lambda f: thinned(f, frequencies=True),
-    "thinning, then LEACE": lambda f: thinned_then(f, fit_leace),
-    "thinning, then projection": lambda f: thinned_then(f, fit_projection),
-    "thinning at class frequencies, then LEACE": lambda f: thinned_then(f, fit_leace, True),
+    "thinning at class frequencies": lambda f: thinned(f, np.bincount(f.fit.codes) / len(f.fit.codes)),
+    "thinning, then LEACE": lambda f: erased(thinned(f)),
+    "thinning, then projection": lambda f: erased(thinned(f), fit_projection),
     "weights": weighted,
-    "thinning or, where refused, projection": lambda f: thinned_or(f, fit_projection),
-    "thinning, in-sample law": lambda f: thinned(f, law="in sample"),
-    "thinning, true law": lambda f: thinned(f, law="true"),
+    "thinning or, where refused, projection": thinned_or_projected,
+    "thinning, true law": lambda f: thinned(f, true_law=True),
 }
-IN_RATIO = ("none", "LEACE", "thinning", "thinning, then LEACE", "thinning, then projection", "weights") + (
-    "thinning, in-sample law",
-    "thinning, true law",
-)
+IN_RATIO = ["none", "LEACE", *[c for c in CANDIDATES if "thinning" in c or c == "weights"]]
 
 
 def overlapping(n: int, p: int, seed: int) -> ad.AnnData:
-    """Gaussian genes, logit = 1.7·θᵀx + 1.7·(x₁x₂ + x₃x₄ + x₅² − 1)/2: a linear part that is not perfect, and more than that."""
+    """Gaussian genes; logit = 2.2·(θᵀx + (x₁x₂ + x₃² + x₄² − 2)/√5), both parts of unit variance: neither tells all."""
     random = stream(seed, "overlapping")
     x, theta = random.standard_normal((n, p)), random.standard_normal(p)
-    beyond = x[:, 0] * x[:, 1] + x[:, 2] * x[:, 3] + x[:, 4] ** 2 - 1
-    chance = expit(1.7 * x @ theta / np.linalg.norm(theta) + 1.7 * beyond / 2)
+    beyond = (x[:, 0] * x[:, 1] + x[:, 2] ** 2 + x[:, 3] ** 2 - 2) / np.sqrt(5)
+    chance = expit(2.2 * (x @ theta / np.linalg.norm(theta) + beyond))
     made = ad.AnnData(x.astype(np.float32))
     made.obs["label"] = np.where(random.random(n) < chance, "class_1", "class_0")
     made.obs["truth"] = chance
@@ -287,19 +267,29 @@ def rows_of(made: ad.AnnData) -> Rows:
     return Rows(x, codes, np.c_[1 - one, one], np.ones(len(codes)))
 
 
+def folds_of(a: argparse.Namespace, setting: str) -> Iterator[Fold]:
+    """Of a data set, or of one cluster with so many training rows a gene: four genes for each of --p, small sets repeated."""
+    ratio = 0.0 if setting in DATA else float(setting)
+    for seed in range(a.seeds * (8 if 0 < ratio < 5 else 1)):
+        n = max(4 * FEW, round(ratio * 4 * a.p))
+        made = simulated_clusters(n + NEW_ROWS, 4 * a.p, 1, seed=seed) if ratio else DATA[setting](a.n, a.p, seed)
+        whole = rows_of(made)
+        cut = StratifiedKFold(a.folds, shuffle=True, random_state=seed).split(whole.x, whole.codes)
+        for k, (train, test) in enumerate([(np.arange(n), np.arange(n, n + NEW_ROWS))] if ratio else cut):
+            mean, sd = whole.x[train].mean(0), whole.x[train].std(0)
+            scaled = replace(whole, x=(whole.x - mean) / np.where(sd > 0, sd, 1))
+            yield Fold(scaled.take(train), scaled.take(test), stream(seed, "resistant", k))
+
+
 def scores(fit: Rows, validation: Rows, trees: int, seed: int) -> dict[str, float]:
     """Balanced accuracy of each model and the AUC of the squared length, turned the way it points in the training rows."""
-    weight = fit.weight / np.bincount(fit.codes, fit.weight)[fit.codes]  # the classes weigh the same
-    models = (
-        RandomForestClassifier(trees, min_samples_leaf=5, random_state=seed, n_jobs=1),
-        SVC(),
-        LogisticRegression(C=0.1, max_iter=2000),
-    )
+    weight = fit.weight / np.bincount(fit.codes, fit.weight)[fit.codes] + 1e-12  # the classes weigh the same
+    forest = RandomForestClassifier(trees, min_samples_leaf=5, random_state=seed, n_jobs=1)
     found = {}
-    for name, model in zip(MODELS, models, strict=False):
+    for name, model in zip(MODELS, (forest, SVC(), LogisticRegression(C=0.1, max_iter=2000)), strict=False):
         hit = model.fit(fit.x, fit.codes, weight / weight.mean()).predict(validation.x) == validation.codes
-        recalls = [np.average(hit[validation.codes == c], weights=validation.weight[validation.codes == c]) for c in (0, 1)]
-        found[name] = float(np.mean(recalls))
+        hits, all_ = (np.bincount(validation.codes, validation.weight * w) for w in (hit, 1.0))
+        found[name] = float((hits / all_).mean())
     centre = fit.x.mean(0)
     there, here = (
         roc_auc_score(r.codes, ((r.x - centre) ** 2).sum(1), sample_weight=r.weight) for r in (fit, validation)
@@ -307,22 +297,61 @@ def scores(fit: Rows, validation: Rows, trees: int, seed: int) -> dict[str, floa
     return found | {MODELS[3]: float(here if there >= 0.5 else 1 - here)}
 
 
-def judged(name: str, f: Fold, trees: int, seed: int) -> list[dict]:
+def judged(name: str, f: Fold, trees: int, seed: int = 0) -> list[dict]:
     """One entry a model; without value where the candidate is refused."""
     try:
-        fit, validation = CANDIDATES[name](f)
+        left = CANDIDATES[name](f)
     except RemovalError:
         return [{"candidate": name, "model": m, "value": None, "bayes": None, "kept": 0.0} for m in MODELS]
-    kept = validation.weight.sum() / len(f.validation.codes)
-    bayes = balanced_bayes(validation.truth)
-    if name == "weights":
-        of = stream(seed, "weights").random(len(validation.codes)) < validation.weight
-        bayes = balanced_bayes(validation.truth[of])
-    found = scores(fit, validation, trees, seed)
-    return [{"candidate": name, "model": m, "value": v, "bayes": bayes, "kept": kept} for m, v in found.items()]
+    v = left.validation
+    bayes = balanced_bayes(v.truth[stream(seed, "bayes").random(len(v.codes)) < v.weight])
+    about = {"bayes": bayes, "kept": float(v.weight.sum() / len(f.validation.codes))}
+    return [{"candidate": name, "model": m, "value": s, **about} for m, s in scores(left.fit, v, trees, seed).items()]
 
 
-def standardised(fit: Rows, validation: Rows, random: np.random.Generator) -> Fold:
-    mean, sd = fit.x.mean(0), fit.x.std(0)
-    sd[sd == 0] = 1
-    return Fold(fit.moved((fit.x - mean) / sd), validation.moved((validation.x - mean) / sd), random)
+def show(rows: list[dict]) -> None:
+    def cell(values: list[float]) -> str:
+        error = f" ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}" if len(values) > 1 else ""
+        return f"{np.mean(values):.3f}{error}" if values else "–"
+
+    for data in dict.fromkeys(r["data"] for r in rows):
+        table = Table(title=data, title_justify="left")
+        for column in ("candidate", *MODELS, "Bayes", "kept"):
+            table.add_column(column, justify="left" if column == "candidate" else "right")
+        here = [r for r in rows if r["data"] == data]
+        for candidate in dict.fromkeys(r["candidate"] for r in here):
+            of = [r for r in here if r["candidate"] == candidate]
+            done = [r for r in of if r["value"] is not None]
+            cells = [cell([r["value"] for r in done if r["model"] == m]) for m in MODELS]
+            bayes = f"{np.mean([r['bayes'] for r in done]):.3f}" if done else "–"
+            refused = f" ({(len(of) - len(done)) // len(MODELS)} refused)" if 0 < len(done) < len(of) else ""
+            table.add_row(candidate + refused, *cells, bayes, f"{np.mean([r['kept'] for r in of]):.2f}")
+        Console(width=None if sys.stdout.isatty() else 150).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["data", "ratio"], default="data")
+    for name, default in (("n", 2000), ("p", 50), ("folds", 3), ("seeds", 2), ("trees", 200)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--data", nargs="+", choices=list(DATA), default=list(DATA), metavar="NAME")
+    parser.add_argument("--ratios", nargs="+", default=["40", "10", "2", "0.5"], help="training rows a gene")
+    parser.add_argument("--candidates", nargs="+", choices=list(CANDIDATES), metavar="NAME")
+    parser.add_argument("--json", type=Path)
+    a = parser.parse_args()
+    rows: list[dict] = []
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for setting in a.data if a.what == "data" else a.ratios:
+            title = setting if a.what == "data" else f"{setting} training rows a gene"
+            for f in folds_of(a, setting):
+                for name in a.candidates or (CANDIDATES if a.what == "data" else IN_RATIO):
+                    rows += [{"data": title, **r} for r in judged(name, f, a.trees)]
+            print(f"{title}: done", file=sys.stderr, flush=True)
+            if a.json:
+                a.json.write_text(json.dumps(rows, indent=1))
+    show(rows)
+
+
+if __name__ == "__main__":
+    main()

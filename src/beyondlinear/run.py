@@ -28,6 +28,7 @@ from beyondlinear.fit import Fit, Pretraining, can_pretrain, make
 from beyondlinear.ledger import Sheet, make_sheet, read_sheet, sheet_path
 from beyondlinear.parts import Bench
 from beyondlinear.progress import FitProgress, duration, said
+from beyondlinear.removal.thinning import REDUNDANT
 from beyondlinear.residual_test.run import make_verdict
 from beyondlinear.results import Store, fit_key, run_key, write_json
 from beyondlinear.splits import Splitter
@@ -210,5 +211,7 @@ def _raise_unless_some_done(records: list[dict[str, Any]]) -> None:
             f"{len(failed)} of {len(records)} fits failed, the first with {failed[0]['reason']}\n"
             f"{failed[0].get('traceback', '')}\nThe others are recorded; the same command makes only the failed ones again"
         )
-    if all(r.get("status") == "skipped" for r in records):
+    if all(str(r.get("reason", "")).startswith(REDUNDANT) for r in records):
+        log.warning("no fit of this run is possible, which is its result. %s", records[0]["reason"])
+    elif all(r.get("status") == "skipped" for r in records):
         raise SplitError(f"no fit of this run is possible. {records[0]['reason']}")

@@ -174,8 +174,6 @@ def cells(table: pd.DataFrame) -> pd.DataFrame:
         bayes=("bayes_accuracy", "mean"),
         optimum_gap=("optimum_gap", "mean"),
         optimum_log_loss=("optimum_log_loss", "mean"),
-        norm_auc=("norm_auc", "mean"),
-        forest=("forest", "mean"),
     ).reset_index()
     means["naive"] = 1 / means["n_classes"]
     return means
@@ -195,8 +193,6 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
     bayes = bool(means.bayes.notna().any())  # known for simulations alone
     best = bool(means.optimum_log_loss.notna().any())  # of linear models trained like nets
     more = ("optimum gap", "optimum log-loss") if best else ()
-    leaks = bool(means.forest.notna().any())  # read after removal
-    meters = ("‖x‖² AUC", "forest") if leaks else ()
     numbers = (
         "n train",
         "balanced accuracy",
@@ -205,7 +201,6 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
         "AUROC",
         "log-loss",
         *more,
-        *meters,
         "fits",
     )
     for column in numbers:
@@ -220,14 +215,32 @@ def print_cells(table: pd.DataFrame, console: Console) -> None:
             *([_number(cell.bayes)] * bayes),
             *(_number(cell.auroc), _number(cell.log_loss)),
             *((_number(cell.optimum_gap), _number(cell.optimum_log_loss)) if best else ()),
-            *((_number(cell.norm_auc), _number(cell.forest)) if leaks else ()),
             fits,
         )
     console.print(view)
+    _print_meters(table, console)
     problems = table[table.status != "done"]
     for (status, reason), group in problems.groupby(["status", "reason"], dropna=False, sort=False):
         text = f"{len(group)} fit{'s' if len(group) > 1 else ''} {status}"
         console.print(text + ("" if pd.isna(reason) else f": {reason}"), highlight=False, markup=False)
+
+
+def _print_meters(table: pd.DataFrame, console: Console) -> None:
+    """What the leak meters read after removal; they look at the parts, not at a model."""
+    read = table[table.forest.notna()]
+    if read.empty:
+        return
+    parts = [c for c in CELL if c not in ("model", "tuning")]
+    means = read.groupby(parts, dropna=False, sort=False)[METERS].mean().reset_index()
+    varying = [c for c in parts if c == "signal_removal" or means[c].nunique(dropna=False) > 1]
+    view = Table(title="leak meters after removal", title_justify="left", title_style="", header_style="bold")
+    for column in varying:
+        view.add_column(column.replace("_", " "))
+    for column in ("‖x − mean‖², AUC", "random forest, balanced accuracy"):
+        view.add_column(column, justify="right")
+    for _, cell in means.iterrows():
+        view.add_row(*(_word(cell[c]) for c in varying), _number(cell.norm_auc), _number(cell.forest))
+    console.print(view)
 
 
 def print_fits(table: pd.DataFrame, console: Console, limit: int = 200) -> None:

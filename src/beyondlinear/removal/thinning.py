@@ -18,6 +18,8 @@ from beyondlinear.linear.law import FoldedRows, LinearLaw, fit_law, softmax
 from beyondlinear.removal.modes import FEW, LabelsOf, Removal, Rows
 from beyondlinear.seeds import stream
 
+REDUNDANT = "redundant"  # how the reason begins where the linear model leaves nothing to look at
+
 
 class ThinningRemoval(Removal):
     """Thinning by a linear law that is fitted on the fit part; rows of the fit part are judged out of fold.
@@ -50,7 +52,7 @@ class ThinningRemoval(Removal):
         if left.min() < FEW:
             c = int(left.argmin())
             raise RemovalError(
-                f"redundant: the linear model is so sure of its classes that of class '{fit.classes[c]}' only {left[c]} of "
+                f"{REDUNDANT}: the linear model is so sure of its classes that of class '{fit.classes[c]}' only {left[c]} of "
                 f"{int((fit.codes == c).sum())} samples of {fit.where} have a match in the others (at least {FEW} are needed); "
                 "nothing is left for another model to show"
             )
@@ -76,7 +78,7 @@ class ThinningRemoval(Removal):
         if (left[np.unique(rows.codes)] == 0).any():
             c = int(np.flatnonzero((left == 0) & (np.bincount(rows.codes, minlength=len(left)) > 0))[0])
             raise RemovalError(
-                f"redundant: of class '{rows.classes[c]}' no sample of {rows.where} has a match in the other classes; the "
+                f"{REDUNDANT}: of class '{rows.classes[c]}' no sample of {rows.where} has a match in the other classes; the "
                 "linear model leaves nothing for another one to show"
             )
         few = [f"{c} {n}" for c, n in zip(rows.classes, left, strict=True) if 0 < n < FEW]

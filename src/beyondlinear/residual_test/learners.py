@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from beyondlinear.linear.law import log_loss, softmax
-from beyondlinear.networks import ThreeLayer
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,16 @@ def forest(data: Training, new: np.ndarray) -> np.ndarray:
     return model.fit(data.x, data.residuals).predict(new).reshape(len(new), -1)
 
 
-def net(data: Training, new: np.ndarray, epochs: int = 30, batch: int = 64) -> np.ndarray:
-    """three_layer on top of the offset, trained by cross-entropy for a fixed number of epochs."""
+def net(data: Training, new: np.ndarray, width: int = 64, epochs: int = 40, batch: int = 64) -> np.ndarray:
+    """A small net with two hidden layers on top of the offset, trained by cross-entropy for a fixed number of epochs."""
     generator = torch.Generator().manual_seed(data.seed % 2**63)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(data.seed % 2**63)
-        network = ThreeLayer(data.x.shape[1], data.offset.shape[1])
-        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-3)
+        network = nn.Sequential(
+            *(nn.Linear(data.x.shape[1], width), nn.ReLU(), nn.Dropout(0.2)),
+            *(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, data.offset.shape[1])),
+        )
+        optimizer = torch.optim.Adam(network.parameters(), lr=3e-3, weight_decay=1e-3)
         x, offset = torch.from_numpy(data.x), torch.from_numpy(data.offset.astype(np.float32))
         codes, loss = torch.from_numpy(data.codes), nn.CrossEntropyLoss()
         network.train()

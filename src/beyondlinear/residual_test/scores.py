@@ -9,19 +9,42 @@ candidate interactions are looked at in a second, and one strong one stands out 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+
+LINEAR_SHARE = 0.25  # degrees of freedom, a sample, of the linear part that is taken off the residuals
 
 
 @dataclass(frozen=True)
 class Expression:
-    """x: (n, n_genes) float32, standardised; components: (n, q) float32, its leading principal components, standardised."""
+    """x: (n, n_genes) float32, standardised; components: (n, q) float32, its leading principal components, standardised;
+    linear: (n, n) float64, the hat matrix of a ridge regression on the genes, None for none."""
 
     x: np.ndarray
     components: np.ndarray
+    linear: np.ndarray | None = None
 
     @classmethod
     def of(cls, x: np.ndarray, n_components: int) -> "Expression":
         """:param x: (n, n_genes) float32, standardised"""
-        return cls(x, principal_components(x, n_components))
+        return cls(x, principal_components(x, n_components), hat_matrix(x))
+
+    def without_linear(self, residuals: np.ndarray) -> np.ndarray:
+        """Residuals less what a ridge regression on the genes makes of them: linear signal that a shrunken model left over must
+        not pass for signal of another kind."""
+        return residuals if self.linear is None else residuals - self.linear @ residuals
+
+
+def hat_matrix(x: np.ndarray) -> np.ndarray:
+    """(n, n) hat matrix of ridge regression on the genes and an intercept, with as many degrees of freedom as LINEAR_SHARE of
+    the samples, or 95 % of the rank where that is less."""
+    n = len(x)
+    centred = (x - x.mean(0)).astype(np.float64)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    values = np.maximum(values, 0)
+    degrees = min(LINEAR_SHARE * n, 0.95 * int((values > 1e-9 * values[-1]).sum()))
+    exponent = brentq(lambda e: float((values / (values + values[-1] * 10**e)).sum()) - degrees, -14, 8)
+    shrunk = values / (values + values[-1] * 10**exponent)
+    return (vectors * shrunk) @ vectors.T + 1 / n
 
 
 def principal_components(x: np.ndarray, n_components: int) -> np.ndarray:
@@ -48,6 +71,7 @@ def score_statistics(data: Expression, residuals: np.ndarray, variances: np.ndar
     :param residuals, variances: (n, n_classes) y − e and e(1 − e)
     """
     largest, total, count, with_components = 0.0, 0.0, 0, 0.0
+    residuals = data.without_linear(residuals)
     columns = [1] if residuals.shape[1] == 2 else range(residuals.shape[1])
     squares = data.x**2
     both = np.hstack([data.x, data.components])

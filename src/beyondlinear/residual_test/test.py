@@ -37,8 +37,8 @@ from beyondlinear.seeds import stream, stream_seed
 SCORES = ("pairs", "many_pairs", "components")
 REDUNDANT = 0.02  # share of the constant's log-loss below which the linear model leaves nothing to use
 FEWEST = 10.0  # sum of residual variances, in samples, below which nothing can be tested
-# multiples of the law's logits that are tried, each so many times the one before, and draws of each
-_STRENGTHS, _STEP, _PER_STRENGTH = 4, 1.4, 3
+# multiples of the law's logits that are tried, and draws of each
+_STRENGTHS, _PER_STRENGTH = (1.0, 1.5), 3
 
 Reading = Literal["signal beyond linear", "none found", "redundant"]
 
@@ -113,8 +113,8 @@ class ResidualTest:
         :raises SignalTestError: the linear model cannot be fitted or certified, or draws lose a class
         """
         started = time.monotonic()
-        null = NullModel(self, x, n_classes, folds, units)
         try:
+            null = NullModel(self, x, n_classes, folds, units)
             law = fit_law(null.rows, codes, n_classes)
         except OptimumError as e:
             raise SignalTestError(f"the residual-prediction test needs a certified linear model. {e}") from e
@@ -123,10 +123,20 @@ class ResidualTest:
         constant = float(-(shares * np.log(shares)).sum())
         p = softmax(law.out_of_fold)
         left = float((p * (1 - p)).sum() / 2)
+        most = float(len(codes) * (shares * (1 - shares)).sum() / 2)
+        if most < FEWEST:
+            c = int(shares.argmin())
+            raise SignalTestError(
+                f"classes are too rare to test: with {np.bincount(codes)[c]} of {len(codes)} samples in class {c} the labels' "
+                f"variance is that of {most:.1f} samples, and at least {FEWEST:.0f} are needed; leave it out (task.classes)"
+            )
         known: dict[str, Any] = {"linear_log_loss": linear, "constant_log_loss": constant, "left": left}
         if linear < REDUNDANT * constant or left < FEWEST:
             return Verdict("redundant", None, **known, seconds=time.monotonic() - started)
-        observed = null.look(codes, law, stream_seed(seed, "residual test", "real"))
+        try:
+            observed = null.look(codes, law, stream_seed(seed, "residual test", "real"))
+        except OptimumError as e:
+            raise SignalTestError(f"{e}. Leave rare classes out (task.classes, task.min_groups_per_class)") from e
         strength = (
             null.match(law, linear, stream_seed(seed, "residual test", "strength")) if self.match_strength else 1.0
         )
@@ -158,8 +168,8 @@ class NullModel:
 
     def __init__(self, test: ResidualTest, x: np.ndarray, n_classes: int, folds: np.ndarray, units: np.ndarray) -> None:
         self.test, self.n_classes, self.folds, self.units = test, n_classes, folds, units
-        self.data = Expression.of(x, test.n_components)
         self.rows = FoldedRows(x, folds, units)
+        self.data = Expression.of(x, test.n_components)
 
     def look(self, codes: np.ndarray, law: LinearLaw, seed: int) -> Look:
         """The statistics of one labelling, with its own linear law."""
@@ -195,27 +205,23 @@ class NullModel:
         return fit_law(self.rows, codes, self.n_classes, GRID[max(0, at - 2) : at + 3])
 
     def match(self, law: LinearLaw, target: float, seed: int) -> float:
-        """The multiple of the law's logits whose refits have the given out-of-fold log-loss: between 1 and 2.7."""
-        tried: list[tuple[float, float]] = []
-        strength = 1.0
-        for _ in range(_STRENGTHS):
-            losses = []
+        """The multiple of the law's logits, 1 to 3, whose refits have the given out-of-fold log-loss, by a line through two."""
+        losses = []
+        for strength in _STRENGTHS:
             stronger = strengthened(law, strength)
+            found = []
             for i in range(_PER_STRENGTH):
                 codes = stronger.draw(stream(seed, "labels", i), self.units)
                 try:
-                    losses.append(log_loss(self.refit(codes, law).out_of_fold, codes))
+                    found.append(log_loss(self.refit(codes, law).out_of_fold, codes))
                 except OptimumError:
                     continue
-            tried.append((strength, float(np.mean(losses)) if losses else target))
-            if tried[-1][1] <= target:
-                break
-            strength *= _STEP
-        (strength, loss) = tried[-1]
-        if len(tried) == 1 or loss > target:
-            return strength
-        before, loss_before = tried[-2]
-        return before + (strength - before) * (loss_before - target) / (loss_before - loss)
+            losses.append(float(np.mean(found)) if found else target)
+        fall = losses[0] - losses[1]
+        if fall <= 0 or losses[0] <= target:
+            return 1.0
+        step = (losses[0] - target) / fall * (_STRENGTHS[1] - _STRENGTHS[0])
+        return float(min(_STRENGTHS[0] + step, 3.0))
 
 
 def strengthened(law: LinearLaw, strength: float) -> LinearLaw:
