@@ -68,15 +68,25 @@ def test_reading_names_what_lies_above_and_where_there_is_no_contrast():
             fits("none", [0.9]),
             draws(0.60, 0.61, 0.62),
             fits("none", [0.99], task="easy"),
-            draws(0.98, 0.98, 0.98, task="easy", agreement=0.99),
+            draws(0.98, 0.98, 0.98, task="easy", agreement=0.99, bayes_accuracy=0.99),
         )
     )
     text = reading(found, 0.95)
     assert text.startswith("With the real labels 1 of 1 cells lie above")
-    assert "m after split (d, t: +0.290)" in text
+    assert "m after split (d, t: real 0.900, linear 0.610)" in text
     assert "No contrast in 1 cells" in text
     console = Console(width=200, record=True, quiet=True)
     print_excess(found, console)
+
+
+def test_what_the_removal_wrote_is_named_and_a_random_direction_is_no_excess():
+    found = excess(table(fits("none", [0.99]), draws(0.95, 0.96, 0.97, direction="random")))
+    text = reading(found, 0.95)
+    assert text.startswith(
+        "In 1 of 1 cells labels that are linear by construction are predicted above their Bayes accuracy"
+    )
+    assert "m after split (d, t: real 0.990, linear 0.960)" in text
+    assert "lie above the 95 % interval" not in text
 
 
 def test_nothing_to_compare():

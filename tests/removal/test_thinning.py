@@ -108,3 +108,17 @@ def test_a_perfect_linear_model_is_a_recorded_skip(run_here):
     records = run_here(*SMALL, "dataset=simulated_mixed", "dataset.n_samples=200", "dataset.n_genes=60")
     assert {r["status"] for r in records} == {"skipped"}
     assert all(r["reason"].startswith("redundant: the linear model is so sure of its classes") for r in records)
+
+
+def test_or_projection_instead_with_a_warning(run_here):
+    records = run_here(
+        *SMALL,
+        "signal_removal.otherwise=projection",
+        "dataset=simulated_mixed",
+        "dataset.n_samples=200",
+        "dataset.n_genes=60",
+    )
+    assert abs(mean_accuracy(records) - 0.5) < 0.15
+    assert np.mean([r["meters"]["forest"] for r in records]) > 0.95  # the non-linear half of the genes is still there
+    assert any("thinning is redundant" in w for w in records[0]["warnings"])
+    assert records[0]["removal"]["labels_of"] == "the fit part"

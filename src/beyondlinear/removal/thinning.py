@@ -7,7 +7,7 @@ that no model whatever can beat chance, clusters, grids and skewed genes or not.
 among those that stay is proportional to p(y | x) / e_y(x): what the linear model leaves, and nothing else.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +15,7 @@ from pydantic import Field
 from beyondlinear.balance import assign
 from beyondlinear.errors import OptimumError, RemovalError
 from beyondlinear.linear.law import FoldedRows, LinearLaw, fit_law, softmax
-from beyondlinear.removal.modes import FEW, LabelsOf, Removal, Rows
+from beyondlinear.removal.modes import FEW, LabelFreeRemoval, LabelsOf, Removal, Rows
 from beyondlinear.seeds import stream
 
 REDUNDANT = "redundant"  # how the reason begins where the linear model leaves nothing to look at
@@ -32,12 +32,20 @@ class ThinningRemoval(Removal):
     learns = True
     thins = True
 
-    def __init__(self, folds: Annotated[int, Field(ge=2)] = 5, seed: int = 0, law: LinearLaw | None = None) -> None:
-        self.folds, self.seed, self.law = folds, seed, law
+    def __init__(
+        self,
+        folds: Annotated[int, Field(ge=2)] = 5,
+        otherwise: Literal["refuse", "projection"] = "refuse",
+        seed: int = 0,
+        law: LinearLaw | None = None,
+    ) -> None:
+        self.folds, self.otherwise, self.seed, self.law = folds, otherwise, seed, law
         self.fitted_on = np.empty(0, dtype=np.int64)
 
-    def learn(self, fit: Rows) -> "ThinningRemoval":
-        """:raises RemovalError: no linear law could be certified, or it leaves fewer than 10 samples of a class"""
+    def learn(self, fit: Rows) -> Removal:
+        """The thinning; or, where it is redundant and `otherwise` asks for it, the projection.
+
+        :raises RemovalError: no linear law could be certified, or it leaves fewer than 10 samples of a class"""
         k = len(fit.classes)
         n_groups = len(np.unique(fit.groups))
         folds = min(self.folds, n_groups)
@@ -46,9 +54,11 @@ class ThinningRemoval(Removal):
             law = fit_law(FoldedRows(fit.x, bins), fit.codes, k, for_new_rows=True)
         except OptimumError as e:
             raise RemovalError(f"thinning needs a linear law of {fit.where}. {e}") from e
-        learnt = ThinningRemoval(self.folds, self.seed, law)
+        learnt = ThinningRemoval(self.folds, self.otherwise, self.seed, law)
         learnt.fitted_on = fit.positions
         left = np.bincount(fit.codes[learnt.kept(fit)], minlength=k)
+        if left.min() < FEW and self.otherwise == "projection":
+            return _Instead("projection").learn(fit)
         if left.min() < FEW:
             c = int(left.argmin())
             raise RemovalError(
@@ -83,3 +93,21 @@ class ThinningRemoval(Removal):
             )
         few = [f"{c} {n}" for c, n in zip(rows.classes, left, strict=True) if 0 < n < FEW]
         return [f"thinning leaves fewer than {FEW} samples of a class in {rows.where}: {', '.join(few)}"] if few else []
+
+
+class _Instead(LabelFreeRemoval):
+    """The projection where thinning would leave nothing; says so beside every result."""
+
+    def learn(self, fit: Rows) -> "_Instead":
+        learnt = _Instead(self.method)
+        learnt.eraser = super().learn(fit).eraser
+        return learnt
+
+    def remove(self, rows: Rows) -> list[str]:
+        said = super().remove(rows)
+        if rows.name == "fit":
+            said.append(
+                "thinning is redundant (the linear model is too sure of its classes), projected instead: only linear models "
+                "are sure to be at chance now"
+            )
+        return said
