@@ -29,7 +29,8 @@ from scipy.stats import beta
 from threadpoolctl import threadpool_limits
 
 from beyondlinear.errors import OptimumError
-from beyondlinear.linear.law import fit_law, log_loss, softmax
+from beyondlinear.linear.law import fit_law, log_loss
+from beyondlinear.metrics import softmax
 from beyondlinear.residual_test.test import NullModel, ResidualTest, strengthened
 
 LINEAR = 1.5  # standard deviation of the linear part of the logit

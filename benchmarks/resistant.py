@@ -49,7 +49,8 @@ from threadpoolctl import threadpool_limits
 from beyondlinear.data.simulated import simulated_mixed, simulated_noise
 from beyondlinear.data.tilted import simulated_bernoulli, simulated_clusters, simulated_counts, simulated_zero_inflated
 from beyondlinear.errors import RemovalError
-from beyondlinear.linear.law import FoldedRows, LinearLaw, balanced_bayes, fit_law, softmax
+from beyondlinear.linear.law import FoldedRows, LinearLaw, balanced_bayes, fit_law
+from beyondlinear.metrics import softmax
 from beyondlinear.removal.class_means import remove_class_means
 from beyondlinear.removal.erasers import Eraser, fit_leace, fit_projection
 from beyondlinear.seeds import stream

@@ -3,7 +3,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from beyondlinear.errors import OptimumError
-from beyondlinear.linear.law import FoldedRows, balanced_bayes, calibrate, fit_law, log_loss, softmax, with_frequencies
+from beyondlinear.linear.law import FoldedRows, balanced_bayes, calibrate, fit_law, log_loss, with_frequencies
+from beyondlinear.metrics import softmax
 
 
 def linear_data(n: int, p: int, k: int = 2, strength: float = 2.0, seed: int = 0):

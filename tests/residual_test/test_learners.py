@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from beyondlinear.linear.law import FoldedRows, fit_law, nested_offsets, softmax
+from beyondlinear.linear.law import FoldedRows, fit_law, nested_offsets
+from beyondlinear.metrics import softmax
 from beyondlinear.residual_test.learners import LEARNERS, Training, best_scale, held_out
 
 

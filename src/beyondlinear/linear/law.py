@@ -16,6 +16,7 @@ from beyondlinear.errors import OptimumError
 from beyondlinear.linear.losses import make_loss
 from beyondlinear.linear.newton import Problem, Solution, polish, solve
 from beyondlinear.linear.reduction import reduce
+from beyondlinear.metrics import softmax
 
 TOLERANCE = 1e-6  # relative gradient norm at which a solution counts as the optimum
 GRID = np.geomspace(1.0, 1e-6, 13)  # relative penalties, see linear/ridge.py
@@ -229,11 +230,6 @@ def balanced_bayes(probabilities: np.ndarray) -> float:
     best = (probabilities / share).argmax(1)
     hits = np.bincount(best, probabilities[np.arange(len(best)), best], minlength=len(share)) / len(best)
     return float((hits / share).mean())
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
 
 
 def log_loss(logits: np.ndarray, codes: np.ndarray) -> float:

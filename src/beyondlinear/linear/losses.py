@@ -40,14 +40,36 @@ class Loss(Protocol):
         """(n_problems,) bool: every sample lies strictly on its class's side."""
 
 
-class BinaryLogistic:
-    """log(1 + exp(−t·s)) with t = ±1."""
+class _TwoClasses:
+    """One score vector, t = ±1."""
 
     n_vectors = 1
-    smooth = True
 
     def __init__(self, codes: Tensor) -> None:
         self.sign = (2.0 * codes.double() - 1)[:, None, None]
+
+    def separated(self, scores: Tensor) -> Tensor:
+        return (self.sign * scores > 0).all(2).all(0)
+
+
+class _SeveralClasses:
+    """A score vector a class; truth: (n_samples, 1, n_classes), 1 at a sample's own class."""
+
+    def __init__(self, codes: Tensor, n_classes: int) -> None:
+        self.n_vectors = n_classes
+        self.codes = codes
+        self.truth = torch.nn.functional.one_hot(codes, n_classes)[:, None, :]
+
+    def separated(self, scores: Tensor) -> Tensor:
+        own = _of_class(scores, self.codes)
+        others = scores.scatter(2, self.codes[:, None, None].expand(-1, scores.shape[1], 1), -torch.inf)
+        return (own > others.amax(2)).all(0)
+
+
+class BinaryLogistic(_TwoClasses):
+    """log(1 + exp(−t·s)) with t = ±1."""
+
+    smooth = True
 
     def value(self, scores: Tensor) -> Tensor:
         return torch.nn.functional.softplus(-self.sign * scores)[..., 0]
@@ -60,19 +82,11 @@ class BinaryLogistic:
         d = (p * (1 - p)).to(precision)
         return Curvature(d, lambda u: d * u)
 
-    def separated(self, scores: Tensor) -> Tensor:
-        return (self.sign * scores > 0).all(2).all(0)
 
-
-class Softmax:
+class Softmax(_SeveralClasses):
     """−log softmax(s)_y over K vectors."""
 
     smooth = True
-
-    def __init__(self, codes: Tensor, n_classes: int) -> None:
-        self.n_vectors = n_classes
-        self.codes = codes
-        self.truth = torch.nn.functional.one_hot(codes, n_classes).double()[:, None, :]
 
     def value(self, scores: Tensor) -> Tensor:
         return scores.logsumexp(2) - _of_class(scores, self.codes)
@@ -89,18 +103,11 @@ class Softmax:
 
         return Curvature(p * (1 - p), times)
 
-    def separated(self, scores: Tensor) -> Tensor:
-        return _separated(scores, self.codes)
 
-
-class BinarySquaredHinge:
+class BinarySquaredHinge(_TwoClasses):
     """max(0, 1 − t·s)² with t = ±1."""
 
-    n_vectors = 1
     smooth = False
-
-    def __init__(self, codes: Tensor) -> None:
-        self.sign = (2.0 * codes.double() - 1)[:, None, None]
 
     def value(self, scores: Tensor) -> Tensor:
         return (1 - self.sign * scores).clamp(min=0).square()[..., 0]
@@ -112,31 +119,27 @@ class BinarySquaredHinge:
         d = 2 * (self.sign * scores < 1).to(precision)
         return Curvature(d, lambda u: d * u)
 
-    def separated(self, scores: Tensor) -> Tensor:
-        return (self.sign * scores > 0).all(2).all(0)
 
-
-class SquaredHinge:
+class SquaredHinge(_SeveralClasses):
     """Σ_{j≠y} max(0, 1 − s_y + s_j)² / (K − 1): Weston & Watkins (1999), squared, scaled as the hinge of linear_svm."""
 
     smooth = False
 
     def __init__(self, codes: Tensor, n_classes: int) -> None:
-        self.n_vectors = n_classes
-        self.codes = codes
-        self.truth = torch.nn.functional.one_hot(codes, n_classes).bool()[:, None, :]
+        super().__init__(codes, n_classes)
+        self.own = self.truth.bool()
 
     def _short(self, scores: Tensor) -> Tensor:
         """What each other class lacks of the margin; 0 for the true class and where the margin is kept."""
         margin = 1 + scores - _of_class(scores, self.codes)[..., None]
-        return margin.clamp_(min=0).masked_fill_(self.truth, 0.0)
+        return margin.clamp_(min=0).masked_fill_(self.own, 0.0)
 
     def value(self, scores: Tensor) -> Tensor:
         return self._short(scores).square().sum(2) / (self.n_vectors - 1)
 
     def gradient(self, scores: Tensor) -> Tensor:
         g = self._short(scores).mul_(2 / (self.n_vectors - 1))
-        return torch.where(self.truth, -g.sum(2, keepdim=True), g)
+        return torch.where(self.own, -g.sum(2, keepdim=True), g)
 
     def curvature(self, scores: Tensor, precision: torch.dtype) -> Curvature:
         a = (self._short(scores) > 0).to(precision) * (2 / (self.n_vectors - 1))
@@ -144,12 +147,9 @@ class SquaredHinge:
 
         def times(u: Tensor) -> Tensor:
             moved = a * (u - _of_class(u, self.codes)[..., None])
-            return torch.where(self.truth, -moved.sum(2, keepdim=True), moved)
+            return torch.where(self.own, -moved.sum(2, keepdim=True), moved)
 
-        return Curvature(torch.where(self.truth, total, a), times)
-
-    def separated(self, scores: Tensor) -> Tensor:
-        return _separated(scores, self.codes)
+        return Curvature(torch.where(self.own, total, a), times)
 
 
 def make_loss(name: str, codes: Tensor, n_classes: int) -> Loss:
@@ -162,9 +162,3 @@ def make_loss(name: str, codes: Tensor, n_classes: int) -> Loss:
 def _of_class(values: Tensor, codes: Tensor) -> Tensor:
     """(n_samples, n_problems) values at each sample's own class."""
     return values.gather(2, codes[:, None, None].expand(-1, values.shape[1], 1))[..., 0]
-
-
-def _separated(scores: Tensor, codes: Tensor) -> Tensor:
-    own = _of_class(scores, codes)
-    others = scores.scatter(2, codes[:, None, None].expand(-1, scores.shape[1], 1), -torch.inf)
-    return (own > others.amax(2)).all(0)

@@ -14,7 +14,8 @@ from pydantic import Field
 
 from beyondlinear.balance import assign
 from beyondlinear.errors import OptimumError, RemovalError
-from beyondlinear.linear.law import FoldedRows, LinearLaw, fit_law, softmax
+from beyondlinear.linear.law import FoldedRows, LinearLaw, fit_law
+from beyondlinear.metrics import softmax
 from beyondlinear.removal.modes import FEW, LabelFreeRemoval, LabelsOf, Removal, Rows
 from beyondlinear.seeds import stream
 

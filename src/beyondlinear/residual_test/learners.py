@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from beyondlinear.linear.law import log_loss, softmax
+from beyondlinear.linear.law import log_loss
+from beyondlinear.metrics import softmax
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from beyondlinear.linear.law import (
     fit_law,
     log_loss,
     nested_offsets,
-    softmax,
     with_frequencies,
 )
+from beyondlinear.metrics import softmax
 from beyondlinear.residual_test.learners import LEARNERS, held_out, one_hot
 from beyondlinear.residual_test.scores import Expression, score_statistics
 from beyondlinear.seeds import stream, stream_seed
