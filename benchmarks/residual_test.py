@@ -124,7 +124,7 @@ def one_set(
         try:
             law = fit_law(null.rows, codes, k)
             observed = null.look(codes, law, number)
-            multiple = null.match(law, log_loss(law.out_of_fold, codes), number) if test.match_strength else 1.0
+            multiple = null.restore(law, number) if test.restore_strength else 1.0
             drawn = null.draw(strengthened(law, multiple), number)[1]
         except OptimumError:
             return None

@@ -6,8 +6,8 @@ are judged on held-out folds (`learners.py`), a second linear one among them. Th
 labels drawn from the linear law, the linear model refitted and recalibrated on every draw, everything else repeated (Shah &
 Bühlmann 2018, 10.1111/rssb.12234; Janková et al. 2020, 10.1111/rssb.12371).
 
-A refitted model loses strength to estimation once more. The law that is drawn from is therefore made so strong that its
-refits predict, out of fold, as well as the model of the real labels does. The test is approximate; its size is measured, not
+Estimation takes strength from a law, and a refit takes it once more. The law that is drawn from is therefore given back what
+refits on its own draws lose. The test is approximate; its size is measured, not
 proved: benchmarks/residual_test.py.
 """
 
@@ -37,8 +37,7 @@ from beyondlinear.seeds import stream, stream_seed
 SCORES = ("pairs", "many_pairs", "components")
 REDUNDANT = 0.02  # share of the constant's log-loss below which the linear model leaves nothing to use
 FEWEST = 10.0  # sum of residual variances, in samples, below which nothing can be tested
-# multiples of the law's logits that are tried, and draws of each
-_STRENGTHS, _PER_STRENGTH = (1.0, 1.5), 3
+_DRAWS = 6  # from the law, to see how much of its spread a refit keeps
 
 Reading = Literal["signal beyond linear", "none found", "redundant"]
 
@@ -89,7 +88,7 @@ class ResidualTest:
     statistics: Annotated[Sequence[str], Field(min_length=1)] = ("pairs", "many_pairs", "components", "forest")
     draws: Annotated[int, Field(ge=19)] = 199
     n_components: Annotated[int, Field(ge=1)] = 10
-    match_strength: bool = True
+    restore_strength: bool = True
 
     def __post_init__(self) -> None:
         known = [*SCORES, *(name for name in LEARNERS if name != "linear")]
@@ -137,9 +136,7 @@ class ResidualTest:
             observed = null.look(codes, law, stream_seed(seed, "residual test", "real"))
         except OptimumError as e:
             raise SignalTestError(f"{e}. Leave rare classes out (task.classes, task.min_groups_per_class)") from e
-        strength = (
-            null.match(law, linear, stream_seed(seed, "residual test", "strength")) if self.match_strength else 1.0
-        )
+        strength = null.restore(law, stream_seed(seed, "residual test", "strength")) if self.restore_strength else 1.0
         drawn_from = strengthened(law, strength)
         looks = []
         for b in range(self.draws):
@@ -204,24 +201,23 @@ class NullModel:
         at = int(np.argmin(np.abs(np.log(GRID / law.relative_penalty))))
         return fit_law(self.rows, codes, self.n_classes, GRID[max(0, at - 2) : at + 3])
 
-    def match(self, law: LinearLaw, target: float, seed: int) -> float:
-        """The multiple of the law's logits, 1 to 3, whose refits have the given out-of-fold log-loss, by a line through two."""
-        losses = []
-        for strength in _STRENGTHS:
-            stronger = strengthened(law, strength)
-            found = []
-            for i in range(_PER_STRENGTH):
-                codes = stronger.draw(stream(seed, "labels", i), self.units)
-                try:
-                    found.append(log_loss(self.refit(codes, law).out_of_fold, codes))
-                except OptimumError:
-                    continue
-            losses.append(float(np.mean(found)) if found else target)
-        fall = losses[0] - losses[1]
-        if fall <= 0 or losses[0] <= target:
-            return 1.0
-        step = (losses[0] - target) / fall * (_STRENGTHS[1] - _STRENGTHS[0])
-        return float(min(_STRENGTHS[0] + step, 3.0))
+    def restore(self, law: LinearLaw, seed: int) -> float:
+        """By how much the law's logits must be multiplied, 1 to 3, to undo what estimation takes from their spread: refits on
+        draws from the law are as much narrower than the law as the law is narrower than the truth."""
+        width = _width(law.logits)
+        found = []
+        for i in range(_DRAWS):
+            codes = law.draw(stream(seed, "labels", i), self.units)
+            try:
+                found.append(_width(self.refit(codes, law).logits))
+            except OptimumError:
+                continue
+        kept = float(np.mean(found)) / width if found and width > 0 else 1.0
+        return float(np.clip(1 / max(kept, 1e-3), 1.0, 3.0))
+
+
+def _width(logits: np.ndarray) -> float:
+    return float(np.sqrt(((logits - logits.mean(0)) ** 2).mean()))
 
 
 def strengthened(law: LinearLaw, strength: float) -> LinearLaw:
