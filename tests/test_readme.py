@@ -62,7 +62,7 @@ def desk(tmp_path_factory) -> Path:
     lines = [["Name", "Description", *ids], *([f"g{i}", f"g{i}", *np.abs(v).round(3)] for i, v in enumerate(values))]
     with gzip.open(directory / "gtex_acmg59.gct.gz", "wt") as f:
         f.write(f"#1.2\n{len(values)}\t{len(ids)}\n" + "\n".join("\t".join(map(str, line)) for line in lines))
-    genes = [f"gene_{i:04d}" for i in range(12)]
+    genes = [f"clusters_{i:04d}" for i in range(12)]
     pd.DataFrame(values[:1].T @ np.ones((1, 12)), index=ids, columns=genes).to_csv(directory / "new_samples.csv")
     return directory
 
