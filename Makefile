@@ -8,9 +8,9 @@ demo: .venv/.installed
 	$(BIN)/python train.py experiment=demo
 	$(BIN)/beyondlinear results multirun/demo --means
 
-# two processes at a time; each file stays in one, for its fixtures
+# two processes at a time; each file stays in one, for its fixtures; the longest files first (tests/conftest.py)
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # paper-sized checks
 test-slow: .venv/.installed

@@ -21,6 +21,11 @@ import beyondlinear.config  # noqa: F401  (registers the schema that configs com
 from beyondlinear.tasks import Samples, Task
 
 ROOT = Path(__file__).parent.parent
+LONGEST = ("test_readme.py",)  # begun first, so that no process is left alone with them at the end
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
 @pytest.fixture(scope="session")
