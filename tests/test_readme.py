@@ -13,6 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from trees import write_gtex, write_tree
+
+from beyondlinear.data.recount3_tree import Tree, read_index
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -64,6 +67,13 @@ def desk(tmp_path_factory) -> Path:
         f.write(f"#1.2\n{len(values)}\t{len(ids)}\n" + "\n".join("\t".join(map(str, line)) for line in lines))
     genes = [f"clusters_{i:04d}" for i in range(12)]
     pd.DataFrame(values[:1].T @ np.ones((1, 12)), index=ids, columns=genes).to_csv(directory / "new_samples.csv")
+    # mirrors in the true formats, in miniature; labels of sex for some of their runs
+    write_tree(directory / "recount3", 200, 60, seed=1)
+    write_gtex(directory / "gtex")
+    runs = read_index(directory / "recount3" / Tree().index)["external_id"].unique()
+    sex = pd.DataFrame({"sample_acc": runs, "organism": "human", "data_type": "rnaseq"})
+    sex["metadata_sex"] = np.where(np.arange(len(runs)) % 2, "male", "female")
+    sex.to_csv(directory / "combined_human_mouse_meta_v2.csv", index=False)
     return directory
 
 
@@ -72,6 +82,11 @@ def test_the_two_commands_are_there_and_are_make_targets():
     makefile = (ROOT / "Makefile").read_text()
     assert "\ndemo:" in makefile
     assert "\ntest:" in makefile
+
+
+def mirror(name: str) -> list[str]:
+    few = ["task.min_groups_per_class=3"] if name == "recount3" else []
+    return [f"dataset.mirror={name}", "dataset.cache=cache", *few]
 
 
 def test_every_command_runs(desk):
@@ -83,7 +98,9 @@ def test_every_command_runs(desk):
         if line.startswith("python train.py"):
             few = re.sub(r"seed=0,1(,2)?", "seed=0", line)
             few = re.sub(r"model=(\w+),[\w,]*?(\w+)(?= |$)", r"model=\1,\2", few)  # the first and the last
-            overrides = [*TINY, *([] if "dataset=file" in line else TINY_DATA), "split.fractions=[1.0]"]
+            remote = next((name for name in ("recount3", "gtex") if f"dataset={name}" in line), None)
+            of_data = [] if "dataset=file" in line else mirror(remote) if remote else TINY_DATA
+            overrides = [*TINY, *of_data, "split.fractions=[1.0]"]
             overrides += ["split.folds=4" if "pretrain" in line else "split.folds=2"]
             if "artefact" in line:  # 144 runs and more, narrowed to those that the commands after it compare
                 overrides += ["model=ridge_logistic", "signal_removal=split", "control.draw=0"]
@@ -92,8 +109,9 @@ def test_every_command_runs(desk):
             call(" ".join([few, *overrides]), desk)
         elif line.startswith("beyondlinear"):
             said = {"audit": "no leak found", "results": "balanced accuracy", "excess": "linear labels"}
-            said |= {"test": "bootstrap draws", "erase": "erased as in"}
-            assert said[line.split()[1]] in call(line, desk).stdout
+            said |= {"test": "bootstrap draws", "erase": "erased as in", "prepare": "content"}
+            places = mirror("recount3")[:2] if "prepare" in line else []
+            assert said[line.split()[1]] in call(" ".join([line, *places]), desk).stdout
         else:
             assert line in {"make demo", "make test", ". .venv/bin/activate"} or line.startswith("python benchmarks/")
             continue
@@ -107,6 +125,7 @@ SMALL = {
     "memory": "--n 300 --p 60",
     "erasers": "--n 300 --p 60 --classes 3",
     "resistant": "--n 200 --p 6 --folds 2 --trees 5 --data bernoulli counts --candidates none split thinning",
+    "prepare": "--samples 30 --genes 50 --repeats 1",
     "residual_test": "--sets 6 --first 1 --n 60 --p 5 --statistics pairs",
 }
 
@@ -132,7 +151,7 @@ def test_benchmarks_run_small(tmp_path):
             picture = tmp_path / line.split("--out ")[1]
             assert picture.read_bytes().startswith(b"\x89PNG")
         else:
-            assert "│" in call(f"{line} {SMALL[name]}", tmp_path).stdout
+            assert "│" in call(f"{line} {SMALL[name]}", tmp_path).stdout, line
 
 
 def test_each_extension_is_the_whole_diff(tmp_path):

@@ -59,6 +59,13 @@ def erase(arguments: argparse.Namespace) -> None:
     print(f"{erased.n_obs:,} samples × {erased.n_vars:,} genes, erased as in {arguments.record}: {arguments.out}")
 
 
+def prepare(arguments: argparse.Namespace) -> None:
+    """Download and prepare a data set without training; the same command continues where it was stopped."""
+    from beyondlinear.data.preparation import prepare
+
+    print(prepare(arguments.dataset, arguments.overrides, arguments.check))
+
+
 def audit(arguments: argparse.Namespace) -> None:
     """Look for leaks in finished fits: which rows each part held and each fitted step saw. Exit code 1: a leak; 2: something
     could not be audited."""
@@ -105,15 +112,27 @@ def main() -> None:
     )
     verb.add_argument("--out", metavar="FILE.h5ad", required=True, help="where to write them")
     verb.set_defaults(run=erase)
+    verb = verbs.add_parser("prepare", help=prepare.__doc__, description=prepare.__doc__)
+    verb.add_argument("dataset", metavar="DATASET", help="recount3 or gtex")
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py: task=sex dataset.mirror=…")
+    verb.add_argument("--check", action="store_true", help="read the store and compare it with its content hash")
+    verb.set_defaults(run=prepare)
     verb = verbs.add_parser("audit", help=audit.__doc__, description=audit.__doc__)
     verb.add_argument(
         "paths", nargs="+", metavar="DIR|RECORD", help="run or sweep directories, a store, or a record (.json)"
     )
     verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
     verb.set_defaults(run=audit)
-    arguments = parser.parse_args()
+    arguments, rest = parser.parse_known_args()
+    if rest and hasattr(arguments, "overrides") and not any(word.startswith("-") for word in rest):
+        arguments.overrides += rest  # argparse ends a list at the first option: prepare recount3 --check KEY=VALUE
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("interrupted; what is finished stays, and the same command continues", file=sys.stderr)
+        sys.exit(130)
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(1)

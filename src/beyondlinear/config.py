@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -227,6 +228,17 @@ def explain_errors(main: Callable[[], Any]) -> Callable[[], Any]:
         _leave(f"error: {text}\n(HYDRA_FULL_ERROR=1 shows where it was raised)", 1)
 
     return wrapped
+
+
+@contextmanager
+def hydra_errors() -> Iterator[None]:
+    """Hydra's and OmegaConf's errors as a ConfigError, where a config is composed outside of `hydra.main`."""
+    from hydra.errors import HydraException
+
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as e:
+        raise ConfigError(_explain(e)) from e
 
 
 def _leave(text: str, code: int) -> NoReturn:

@@ -65,7 +65,8 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
         check_search(model)
         check_space(model.search or {})
     store = Store(cfg.results.store)
-    adata = build(cfg.dataset)
+    source = build(cfg.dataset)
+    adata = source.load() if hasattr(source, "load") else source  # a store is prepared, or was; a table was read
     labelled = task.labels(adata.obs).notna().to_numpy()
     samples = task.select(adata, splitter.groups(adata.obs, needed=labelled))
     known = {k: float(v) for k, v in adata.uns.items() if k == "bayes_accuracy"}

@@ -1,0 +1,310 @@
+"""Preparing recount3 against the peers that read the same files, with the limits beside it.
+
+    python benchmarks/prepare.py tree DIR --samples 2000
+    python benchmarks/prepare.py speed DIR
+    python benchmarks/prepare.py memory --samples 500 1000 2000 4000
+
+tree: writes a recount3 mirror in the true format: 63,856 genes, sizes of studies as in recount2 (or --sizes, a table with the
+columns project and run), zeros, sums above 2^31, runs in two studies, predictions without rows, single cells, samples that are
+nearly all zero.
+speed: samples a second of our preparation, of the client recount3 with pandas, of pandas alone, and of gzip alone (what any
+reader must at least do), on one core and on two.
+memory: peak of a preparation in a process of its own, at growing numbers of samples.
+"""
+
+import argparse
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+from rich.console import Console
+from rich.table import Table
+
+TISSUES = ["Blood", "Brain", "Breast", "Liver", "Lung", "Skin"]
+N_GENES = 63_856
+KEYS = ["rail_id", "external_id", "study"]
+PRED = ["sample_acc", "curated.type", "curated.tissue", "pattern.predict.type", "pred.type", "curated.cell_type"]
+
+
+def study_sizes(n_samples: int, random: np.random.Generator, sizes: Path | None) -> list[int]:
+    """Numbers of runs of studies, drawn from those of a table, else log-normal with the quantiles of recount2's 2,039 studies
+    (median 9, 90 % 46, largest 2,000)."""
+    if sizes is not None:
+        known = pd.read_csv(sizes, usecols=["project", "run"])["project"].value_counts().to_numpy()
+        draw = lambda: int(random.choice(known))  # noqa: E731
+    else:
+        draw = lambda: int(np.clip(np.exp(random.normal(np.log(9), 1.3)), 1, 2000))  # noqa: E731
+    found: list[int] = []
+    while sum(found) < n_samples:
+        found.append(min(draw(), n_samples - sum(found)))
+    return found
+
+
+def write_gz(path: Path, text: bytes, level: int = 6) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text, level, mtime=0))
+
+
+def write_tree(
+    folder: Path, n_samples: int, n_genes: int = N_GENES, seed: int = 0, sizes: Path | None = None, odd: bool = True
+) -> None:
+    """A mirror of one organism below `folder`; `odd`: with all that real trees hold and no reader expects.
+
+    The tissue shows in the expression of the first tenth of the genes, so that models have something to learn.
+    """
+    random = np.random.default_rng(seed)
+    home = folder / "human/data_sources/sra"
+    ids = [f"ENSG{i:011d}.{1 + i % 17}" for i in range(n_genes)]
+    lengths = np.exp(random.normal(7, 1, n_genes)).astype(int) + 8
+    gtf = ["##description: made by benchmarks/prepare.py"]
+    gtf += [
+        f'chr1\tMADE\tgene\t{1 + i}\t{9 + i}\t{length}\t+\t.\tgene_id "{gene}"; gene_type "x";'
+        for i, (gene, length) in enumerate(zip(ids, lengths, strict=True))
+    ]
+    write_gz(folder / "human/annotations/gene_sums/human.gene_sums.G026.gtf.gz", ("\n".join(gtf) + "\n").encode())
+    (folder / "human/homes_index").write_text("data_sources/sra\n")
+    level = np.exp(random.normal(5, 3.5, n_genes))
+    marks = np.exp(random.normal(0, 1.5, (len(TISSUES), n_genes)) * (np.arange(n_genes) < n_genes // 10))
+    index, previous = [], None
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        writing = []
+        for s, n in enumerate(study_sizes(n_samples, random, sizes)):
+            project = f"SRP{100000 + 7 * s}"
+            runs = [f"SRR{10_000_000 + 1000 * s + j}" for j in range(n)]
+            tissue = random.integers(0, len(TISSUES), n) if s % 3 else np.full(n, s % len(TISSUES))
+            rate = level[:, None] * marks[tissue].T * np.exp(random.normal(0, 0.7, (n_genes, n)).astype(np.float32))
+            reads = random.poisson(np.minimum(rate * lengths[:, None] / 1e5, 1e8) * np.exp(random.normal(0, 0.7, n)))
+            sums = np.maximum(reads * 75 - random.integers(0, 30, reads.shape), 0)
+            pred = {"tissue": [TISSUES[t] for t in tissue], "type": ["rna-seq"] * n}
+            if odd:
+                sums[n_genes // 2, 0] = 3_000_000_000
+                if s % 5 == 1:
+                    sums[random.random(n_genes) < 0.9, -1] = 0  # too many zeros
+                    pred["tissue"][0] = "NA"
+                if s % 7 == 2:
+                    pred["type"][-1] = "scrna-seq"
+                if s % 4 == 3 and previous is not None:  # a run of the study before, once more
+                    runs[0], sums[:, 0], pred["tissue"][0] = previous
+            previous = runs[-1], sums[:, -1].copy(), pred["tissue"][-1]
+            table = pa.table({"gene_id": ids} | {r: pa.array(sums[:, j].astype(np.int64)) for j, r in enumerate(runs)})
+            tail = f"{project[-2:]}/{project}"
+            at = home / f"gene_sums/{tail}/sra.gene_sums.{project}.G026.gz"
+            writing.append(pool.submit(_write_matrix, at, table))
+            rail = [str(20_000_000 + 1000 * s + j) for j in range(n)]
+            keys = pd.DataFrame({"rail_id": rail, "external_id": runs, "study": project})
+            index.append(keys.assign(project=project, organism="Homo sapiens", file_source="data_sources/sra"))
+            samples = [f"SRS{r[3:]}" for r in runs]
+            columns = [samples, ["NA"] * n, pred["tissue"], pred["type"], pred["type"], ["NA"] * n]
+            told = keys.assign(**dict(zip(PRED, columns, strict=True)))
+            qc = keys.assign(
+                **{"aligned_reads%.chrx": "4.8", "aligned_reads%.chry": "0.3", "star.average_mapped_length": "74.5"}
+            )
+            sra = keys.assign(sample_acc=samples, experiment_acc=[f"SRX{r[3:]}" for r in runs], platform_model="made")
+            sra["study_title"] = "a \"title' with one quote"
+            for name, frame in (
+                ("recount_pred", told.iloc[:0] if odd and s % 6 == 5 else told),
+                ("sra", sra),
+                ("recount_qc", qc),
+                ("recount_project", index[-1]),
+            ):
+                write_gz(home / f"metadata/{tail}/sra.{name}.{project}.MD.gz", _tsv(frame))
+            while len(writing) > 8:
+                writing.pop(0).result()
+        for job in writing:
+            job.result()
+    write_gz(home / "metadata/sra.recount_project.MD.gz", _tsv(pd.concat(index)))
+
+
+def _tsv(frame: pd.DataFrame) -> bytes:
+    lines = ["\t".join(frame.columns), *("\t".join(map(str, row)) for row in frame.itertuples(index=False))]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _write_matrix(path: Path, table: pa.Table) -> None:
+    out = io.BytesIO()
+    options = pa.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    pa.csv.write_csv(table, out, options)
+    head = "##annotation=G026\n##date.generated=2020-05-12\n" + "\t".join(table.column_names) + "\n"
+    write_gz(path, head.encode() + out.getvalue())
+
+
+def matrices(folder: Path) -> list[Path]:
+    return sorted((folder / "human/data_sources/sra/gene_sums").glob("*/*/*.gz"))
+
+
+def timed(what, repeats: int = 1) -> float:  # type: ignore[no-untyped-def]
+    found = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        what()
+        found.append(time.perf_counter() - started)
+    return float(np.median(found))
+
+
+def ours(folder: Path, cores: int) -> float:
+    """Seconds of a preparation, store and all, in a process of its own that is bound to so many cores."""
+    with tempfile.TemporaryDirectory() as cache:
+        code = f"""
+import os, time
+os.sched_setaffinity(0, {set(range(cores))})
+os.cpu_count = lambda: {cores}
+from beyondlinear.data.recount3 import Recount3
+started = time.perf_counter()
+Recount3(scope="all", mirror={str(folder)!r}, cache={cache!r}).prepare()
+print(time.perf_counter() - started)
+"""
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(done.stdout.split()[-1])
+
+
+def tpm(frame: pd.DataFrame, lengths: pd.Series) -> np.ndarray:
+    rate = frame.to_numpy(np.float64) / lengths.loc[frame.index].to_numpy()[:, None]
+    return (rate / rate.sum(0) * 1e6).astype(np.float32).T.copy()
+
+
+def annotation_lengths(folder: Path) -> pd.Series:
+    path = folder / "human/annotations/gene_sums/human.gene_sums.G026.gtf.gz"
+    table = pd.read_csv(path, sep="\t", comment="#", header=None)
+    return pd.Series(table[5].to_numpy(np.float64), table[8].str.extract('gene_id "([^"]+)"')[0].to_numpy())
+
+
+def with_pandas(folder: Path) -> None:
+    lengths = annotation_lengths(folder)
+    for path in matrices(folder):
+        tpm(pd.read_csv(path, sep="\t", comment="#", index_col=0), lengths)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The folder over HTTP on the loopback."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler.func.log_message = lambda *_: None  # type: ignore[assignment]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+
+
+def with_client(folder: Path) -> float:
+    """Seconds of the client's own way from a cached file to a table of counts, then the same TPM."""
+    from recount3 import R3GeneOrExonCounts, R3Resource
+    from recount3.config import Config
+
+    lengths = annotation_lengths(folder)
+    with tempfile.TemporaryDirectory() as cache, served(folder) as url:
+        config = Config(url, 60, False, 3, "beyondlinear's benchmark", Path(cache), False)
+
+        def all_studies() -> None:
+            for path in matrices(folder):
+                about = R3GeneOrExonCounts(
+                    "count_files_gene_or_exon",
+                    organism="human",
+                    data_source="sra",
+                    genomic_unit="gene",
+                    project=path.name.split(".")[2],
+                    annotation_extension="G026",
+                )
+                tpm(R3Resource(description=about, config=config).load(), lengths)
+
+        all_studies()  # downloads
+        return timed(all_studies)
+
+
+def decompress(folder: Path, threads: int) -> None:
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda path: len(gzip.decompress(path.read_bytes())), matrices(folder)))
+
+
+def speed(folder: Path, repeats: int) -> None:
+    n = sum(map(_n_runs, matrices(folder)))
+    ours(folder, 1)  # compiles what is compiled once
+    rows = [
+        (f"beyondlinear prepare, {c} core{'s' * (c > 1)}", float(np.median([ours(folder, c) for _ in range(repeats)])))
+        for c in (1, 2)
+    ]
+    rows.append(("pandas + numpy, 1 core", timed(lambda: with_pandas(folder))))
+    try:
+        import recount3  # noqa: F401
+
+        rows.append(("client recount3 + numpy, 1 core", with_client(folder)))
+    except ImportError:
+        print("the client recount3 is not installed (pip install recount3)", file=sys.stderr)
+    rows += [
+        (f"limit: gzip alone (zlib), {c} core{'s' * (c > 1)}", timed(lambda c=c: decompress(folder, c), repeats))
+        for c in (1, 2)
+    ]
+    table = Table(title=f"{n:,} samples × {N_GENES:,} genes in {len(matrices(folder))} studies", title_justify="left")
+    for column in ("", "s", "samples/s", "of the 2-core limit"):
+        table.add_column(column, justify="left" if not column else "right")
+    limit = rows[-1][1]
+    for name, seconds in rows:
+        table.add_row(name, f"{seconds:.1f}", f"{n / seconds:.0f}", f"{limit / seconds:.0%}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _n_runs(path: Path) -> int:
+    with gzip.open(path, "rt") as file:
+        return next(line for line in file if line.startswith("gene_id")).count("\t")
+
+
+def memory(samples: list[int], sizes: Path | None, n_genes: int) -> None:
+    table = Table(title="peak memory of a preparation", title_justify="left")
+    for column in ("samples", "MB", "s"):
+        table.add_column(column, justify="right")
+    for n in samples:
+        with tempfile.TemporaryDirectory() as place:
+            write_tree(Path(place), n, n_genes, sizes=sizes)
+            code = (
+                "from beyondlinear.data.recount3 import Recount3; import resource, time\n"
+                f"started = time.time()\nRecount3(scope='all', mirror={place!r}, cache={place + '/cache'!r}).prepare()\n"
+                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, time.time() - started)"
+            )
+            out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        peak, seconds = out.split()[-2:]
+        table.add_row(f"{n:,}", f"{float(peak):.0f}", f"{float(seconds):.1f}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["tree", "speed", "memory"])
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("recount3_tree"))
+    parser.add_argument("--samples", type=int, nargs="+", default=[2000])
+    parser.add_argument("--genes", type=int, default=N_GENES)
+    parser.add_argument("--sizes", type=Path, help="table with the columns project and run")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.what == "memory":
+        memory(arguments.samples, arguments.sizes, arguments.genes)
+        return
+    if arguments.what == "tree" or not arguments.folder.exists():
+        shutil.rmtree(arguments.folder, ignore_errors=True)
+        write_tree(arguments.folder, arguments.samples[0], arguments.genes, sizes=arguments.sizes)
+    if arguments.what == "speed":
+        speed(arguments.folder, arguments.repeats)
+    else:
+        size = sum(p.stat().st_size for p in matrices(arguments.folder))
+        print(json.dumps({"studies": len(matrices(arguments.folder)), "matrices_MB": round(size / 1e6, 1)}))
+
+
+if __name__ == "__main__":
+    main()
