@@ -3,6 +3,7 @@
     python benchmarks/prepare.py tree DIR --samples 2000
     python benchmarks/prepare.py speed DIR
     python benchmarks/prepare.py memory --samples 500 1000 2000 4000
+    python benchmarks/prepare.py gtex --genes 56200 --samples 17382
 
 tree: writes a recount3 mirror in the true format: 63,856 genes, sizes of studies as in recount2 (or --sizes, a table with the
 columns project and run), zeros, sums above 2^31, runs in two studies, predictions without rows, single cells, samples that are
@@ -10,6 +11,7 @@ nearly all zero.
 speed: samples a second of our preparation, of the client recount3 with pandas, of pandas alone, and of gzip alone (what any
 reader must at least do), on one core and on two.
 memory: peak of a preparation in a process of its own, at growing numbers of samples.
+gtex: time and peak memory of a preparation of a GCT of so many genes and samples (60 rows, repeated).
 """
 
 import argparse
@@ -284,9 +286,48 @@ def memory(samples: list[int], sizes: Path | None, n_genes: int) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
+def gtex(n_samples: int, n_genes: int) -> None:
+    from isal import igzip
+
+    from beyondlinear.data.gtex import RELEASES
+
+    files, random = RELEASES["v8"], np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        ids = [f"GTEX-{10000 + i // 18}-{i:05d}-SM-MADE" for i in range(n_samples)]
+        rows = random.gamma(0.4, 20, (60, n_samples)).round(random.integers(0, 4)) * (
+            random.random((60, n_samples)) > 0.4
+        )
+        lines = ["\t".join(f"{v:.4g}" for v in row).encode() for row in rows]
+        with igzip.open(folder / files.matrix, "wb", compresslevel=1) as file:
+            file.write(f"#1.2\n{n_genes}\t{n_samples}\n".encode())
+            file.write("\t".join(["Name", "Description", *ids]).encode() + b"\n")
+            for i in range(n_genes):
+                file.write(b"ENSG%011d.1\tx\t%s\n" % (i, lines[i % 60]))
+        told = pd.DataFrame({"SAMPID": ids, "SMTS": ["Blood", "Skin"] * (n_samples // 2) + ["Skin"] * (n_samples % 2)})
+        told.assign(SMTSD="x").to_csv(folder / files.samples, sep="\t", index=False)
+        donors = sorted({"-".join(i.split("-")[:2]) for i in ids})
+        pd.DataFrame({"SUBJID": donors, "SEX": 1, "AGE": "x"}).to_csv(folder / files.subjects, sep="\t", index=False)
+        code = (
+            "from beyondlinear.data.gtex import Gtex; import resource, time\n"
+            f"started = time.time()\nGtex(mirror={place!r}, cache={place + '/cache'!r}).prepare()\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, time.time() - started)"
+        )
+        out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        size = (folder / files.matrix).stat().st_size
+    peak, seconds = map(float, out.split()[-2:])
+    table = Table(
+        title=f"GTEx, {n_genes:,} genes × {n_samples:,} samples, {size / 1e9:.2f} GB gzipped", title_justify="left"
+    )
+    table.add_column("s", justify="right")
+    table.add_column("peak memory, GB", justify="right")
+    table.add_row(f"{seconds:.0f}", f"{peak:.2f}")
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["tree", "speed", "memory"])
+    parser.add_argument("what", choices=["tree", "speed", "memory", "gtex"])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("recount3_tree"))
     parser.add_argument("--samples", type=int, nargs="+", default=[2000])
     parser.add_argument("--genes", type=int, default=N_GENES)
@@ -295,6 +336,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "memory":
         memory(arguments.samples, arguments.sizes, arguments.genes)
+        return
+    if arguments.what == "gtex":
+        gtex(arguments.samples[0], arguments.genes)
         return
     if arguments.what == "tree" or not arguments.folder.exists():
         shutil.rmtree(arguments.folder, ignore_errors=True)

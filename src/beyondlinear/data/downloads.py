@@ -25,8 +25,8 @@ Result = TypeVar("Result")
 class Counter:
     """Files, samples and bytes done, said at most every `every` seconds in plain lines, or live on a terminal."""
 
-    def __init__(self, what: str, files: int, samples: int = 0, every: float = 10.0) -> None:
-        self.what, self.files, self.samples, self.every = what, files, samples, every
+    def __init__(self, what: str, files: int, samples: int = 0, every: float = 10.0, unit: str = "files") -> None:
+        self.what, self.files, self.samples, self.every, self.unit = what, files, samples, every, unit
         self.done_files = self.done_samples = self.bytes = 0
         self.started = self.spoke = time.monotonic()
         self.lock = threading.Lock()
@@ -58,7 +58,7 @@ class Counter:
 
     def text(self) -> str:
         seconds = max(1e-9, time.monotonic() - self.started)
-        words = [f"{self.what}: {self.done_files:,} of {self.files:,} files"]
+        words = [f"{self.what}: {self.done_files:,} of {self.files:,} {self.unit}"]
         if self.samples:
             words.append(f"{self.done_samples:,} of {self.samples:,} samples ({self.done_samples / seconds:.0f}/s)")
         if self.bytes:

@@ -169,7 +169,7 @@ class Gtex:
             columns = np.array([table.samples.index(i) for i in obs.index]) if len(obs) < len(table.samples) else None
             ids, statistics = [], []
             width = len(obs)
-            with Counter(f"gtex {self.release}: genes", stated[0][0]) as counter, scratch.open("wb") as file:
+            with Counter(f"gtex {self.release}", stated[0][0], unit="genes") as counter, scratch.open("wb") as file:
                 for lines in table.blocks():
                     values = lines.values if columns is None else lines.values[:, columns]
                     if not np.isfinite(values).all() or (values < 0).any():
