@@ -156,6 +156,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["size", "power"])
     parser.add_argument("--sets", type=int, default=100)
+    parser.add_argument(
+        "--start", type=int, default=0, help="number of the first data set, from which its randomness comes"
+    )
     parser.add_argument("--statistics", nargs="+", default=list(FAST))
     parser.add_argument("--worlds", nargs="+", default=list(WORLDS))
     parser.add_argument("--n", type=int, help="samples, in place of the table's")
@@ -177,7 +180,11 @@ def main() -> None:
         n, p = arguments.n or n, arguments.p or p
         make = partial(one_set, test=test, world=world, n=n, p=p, k=k, kind=kind, strength=strength)
         with ProcessPoolExecutor(arguments.processes) as pool:
-            sets = [s for s in pool.map(make, range(arguments.sets), chunksize=4) if s is not None]
+            sets = [
+                s
+                for s in pool.map(make, range(arguments.start, arguments.start + arguments.sets), chunksize=4)
+                if s is not None
+            ]
         for name, hits in rejections(sets).items():
             low, high = interval(hits, len(sets))
             rows.append(

@@ -130,6 +130,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow  # a process for each of them: two minutes that `make test` need not wait for
 def test_benchmarks_run_small(tmp_path):
     benchmarks = [line for line in COMMANDS if line.startswith("python benchmarks/")]
     assert {b.split("/")[1].split()[0] for b in benchmarks} == {p.name for p in (ROOT / "benchmarks").glob("*.py")}
