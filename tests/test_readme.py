@@ -20,7 +20,7 @@ from beyondlinear.data.recount3_tree import Tree, read_index
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 COMMANDS = [line for language, block in BLOCKS if language == "bash" for line in block.splitlines()]
-TINY = ["trainer.max_epochs=2", "tuning.trials=2", "meters.trees=4"]
+TINY = ["trainer.max_epochs=2", "trainer.threads=1", "tuning.trials=2", "meters.trees=4"]
 TINY_DATA = ["dataset.n_samples=160", "dataset.n_genes=12"]
 
 

@@ -26,6 +26,7 @@ def test_cohort_by_donor(run_here, tcga):
     assert len(records[0]["data"]["classes"]) == 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_cohort_after_removal_is_at_chance_for_linear_models(run_here, tcga, model):
     records = run_here(
@@ -34,6 +35,7 @@ def test_cohort_after_removal_is_at_chance_for_linear_models(run_here, tcga, mod
     assert mean_accuracy(records) <= 0.15  # 11 classes: 0.091
 
 
+@pytest.mark.slow
 def test_cohort_by_donor_and_plate(run_here, tcga):
     records = run_here(
         *tcga, "task.label=cohort", "split=group", "split.group=[donor,plate]", "model=logistic_regression"
