@@ -124,7 +124,8 @@ def one_set(
         try:
             law = fit_law(null.rows, codes, k)
             observed = null.look(codes, law, number)
-            multiple = null.restore(law, number) if test.restore_strength else 1.0
+            # other random numbers than those of the draw, as in the test itself
+            multiple = null.restore(law, number + 2**32) if test.restore_strength else 1.0
             drawn = null.draw(strengthened(law, multiple), number)[1]
         except OptimumError:
             return None
