@@ -5,6 +5,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytorch_lightning as pl
 import torch
 from pydantic import Field
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 
+from beyondlinear.checkpoint import EpochCheckpoint
 from beyondlinear.datamodule import EVALUATION_BATCH, PartsDataModule
 from beyondlinear.errors import ConfigError, choices
 from beyondlinear.metrics import softmax
@@ -86,6 +89,12 @@ class Classifier(pl.LightningModule):
         self.history[-1]["train_loss"] = self._mean("train")
         self.log("train_loss", self.history[-1]["train_loss"])
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.network.parameters())
 
@@ -99,6 +108,12 @@ class BestWeights(pl.Callback):
     def __init__(self) -> None:
         self.loss, self.epoch = math.inf, -1
         self.weights: Mapping[str, Tensor] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self.loss, "epoch": self.epoch, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.loss, self.epoch, self.weights = state["loss"], state["epoch"], state["weights"]
 
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         loss = float(trainer.callback_metrics["tune_loss"])
@@ -144,10 +159,12 @@ class NetworkModel:
         logger: Any = False,
         on_epoch: Callable[[int, int], None] | None = None,
         start: nn.Module | None = None,
+        checkpoint: Path | None = None,
     ) -> Outcome:
         """Train on data.fit, stop on data.tune, score the validation rows with the best weights.
 
         :param start: a trained network whose weights this one starts from; None: a new initialisation
+        :param checkpoint: where a long training is saved, and from where it goes on if it was stopped
         :raises TrainingDiverged: no epoch gave a finite loss
         """
         with torch.random.fork_rng(devices=[]):
@@ -164,25 +181,30 @@ class NetworkModel:
             )
             max_epochs = training.max_epochs if data.tune is not None else training.epochs_without_tune
             callbacks: list[pl.Callback] = [_Epochs(on_epoch, max_epochs)] if on_epoch else []
+            if data.tune is not None:
+                callbacks += [best, stopper]
+            saved = EpochCheckpoint(checkpoint, training.checkpoint_minutes) if checkpoint is not None else None
             trainer = pl.Trainer(
                 accelerator=training.accelerator,
                 devices=1,
+                plugins=[LightningEnvironment()],  # one process; a SLURM job around it is none of Lightning's business
                 max_epochs=max_epochs,
                 gradient_clip_val=training.gradient_clip,
                 deterministic=True,
-                callbacks=[*callbacks, best, stopper] if data.tune is not None else callbacks,
+                callbacks=[*callbacks, *([saved] if saved is not None else [])],
                 logger=logger,
                 log_every_n_steps=1,
                 num_sanity_val_steps=0,
                 limit_val_batches=1.0 if data.tune is not None else 0,
-                enable_checkpointing=False,
+                enable_checkpointing=saved is not None,
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
             data.saw("weights", data.fit.rows)
             if data.tune is not None:
                 data.saw("stopping", data.tune.rows)
-            trainer.fit(module, PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order")))
+            parts = PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order"))
+            trainer.fit(module, parts, ckpt_path=saved.resumable() if saved is not None else None, weights_only=True)
         final = best.loss if data.tune is not None else module.history[-1]["train_loss"]
         if not math.isfinite(final):
             raise TrainingDiverged(

@@ -26,6 +26,17 @@ def results(arguments: argparse.Namespace) -> None:
         console.print(f"{len(table):,} fits written to {arguments.csv}", highlight=False, markup=False)
 
 
+def status(arguments: argparse.Namespace) -> None:
+    """How every run and fit stands, why what failed did, and what makes it again. Exit code 0: all finished; 1: something is to
+    be made again; 3: still under way."""
+    from rich.console import Console
+
+    from beyondlinear.sweeps.status import show
+
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    sys.exit(show(arguments.directories, console, arguments.every if arguments.watch else None))
+
+
 def excess(arguments: argparse.Namespace) -> None:
     """What each model reaches beyond labels that are linear by construction (control=linear_labels), with an interval."""
     from rich.console import Console
@@ -97,6 +108,13 @@ def main() -> None:
     verb.add_argument("--means", action="store_true", help="print the means per cell only")
     verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
     verb.set_defaults(run=results)
+    verb = verbs.add_parser("status", help=status.__doc__, description=status.__doc__)
+    verb.add_argument(
+        "directories", nargs="+", metavar="DIR", help="sweep or run directories (multirun/…, outputs/runs/…)"
+    )
+    verb.add_argument("--watch", action="store_true", help="look again until nothing is under way")
+    verb.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="between two looks (10)")
+    verb.set_defaults(run=status)
     verb = verbs.add_parser("excess", help=excess.__doc__, description=excess.__doc__)
     verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories, or a store of records")
     verb.add_argument("--csv", metavar="FILE", help="write one row a cell; .csv, .csv.gz or .parquet")

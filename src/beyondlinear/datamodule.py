@@ -65,6 +65,12 @@ class PartsDataModule(pl.LightningDataModule):
     def val_dataloader(self) -> Batches | list:
         return Batches(*self._on_device(self.tune_part), EVALUATION_BATCH) if self.tune_part is not None else []
 
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"order": self.generator.get_state()}
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        self.generator.set_state(state_dict["order"])
+
     def _on_device(self, part: Part) -> tuple[Tensor, Tensor]:
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         return torch.from_numpy(part.x).to(device), torch.from_numpy(part.codes).to(device)

@@ -130,7 +130,9 @@ def make(
         if "_target_" in bench.cfg.logger:
             suffix = "" if fit.pretrained is None else f"_pretrained_{fit.pretrained}".lower()
             logger = build(bench.cfg.logger)(name=f"fold{fold.number}_fraction{fit.fraction}{suffix}")
-        extra = {"start": before.outcome.network} if before else {}
+        extra: dict[str, Any] = {"start": before.outcome.network} if before else {}
+        if isinstance(model, NetworkModel):
+            extra["checkpoint"] = bench.store.checkpoint_path(fit.key)
         outcome = model.fit(data, bench.training, logger, progress.epoch, **extra)
         arrays = _judge(bench, outcome, data, prepared, record)
         if isinstance(model, NetworkModel) and model.report_optimum is not None:

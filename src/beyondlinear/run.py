@@ -32,6 +32,8 @@ from beyondlinear.removal.thinning import REDUNDANT
 from beyondlinear.residual_test.run import make_verdict
 from beyondlinear.results import Store, fit_key, run_key, write_json
 from beyondlinear.splits import Splitter
+from beyondlinear.sweeps.claims import Claims, wait_for
+from beyondlinear.sweeps.state import RunState
 from beyondlinear.tasks import Samples
 from beyondlinear.training import Training
 from beyondlinear.tuning import check_space
@@ -45,16 +47,25 @@ def run(cfg: DictConfig) -> None:
     :raises UserError: what the user can mend: config, data, no possible fit, a disk that is full
     """
     started = time.monotonic()
+    hydra = HydraConfig.get()
+    with RunState(Path(hydra.runtime.output_dir), list(hydra.overrides.task)):
+        _prepared(cfg)
+    log.info("this run took %s", duration(time.monotonic() - started))
+
+
+def _prepared(cfg: DictConfig) -> None:
     check(cfg)
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)  # device notes and tips, once a fit, would bury ours
     # Lightning 2.6 calls a name that torch 2.13 renamed; nothing a user can do about it
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*is deprecated")
+    warnings.filterwarnings(
+        "ignore", message="The `srun` command is available"
+    )  # our SLURM launcher knows what it does
     training: Training = build(cfg.trainer)
     torch.set_num_threads(training.threads)
     with threadpool_limits(training.threads):
         _run(cfg, training, Path(HydraConfig.get().runtime.output_dir))
-    log.info("this run took %s", duration(time.monotonic() - started))
 
 
 def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
@@ -109,39 +120,81 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
         log.info("%d of %d fits are done already (%s)", len(fits) - len(pending), len(fits), store.root)
     sheet = _sheet(bench) if pending else None
     notices = removal.before_split(bench.rows("all", np.arange(len(samples.codes)), samples.x)) if pending else []
-    pretraining = Pretraining()
     with FitProgress(len(pending), names["model"]) as progress:
-        for fit in pending:
-            elsewhere = store.get(fit.key)  # another run may have made it in the meantime
-            if elsewhere is not None and _finished(elsewhere):
-                records[fit.key] = elsewhere
-                progress.fit_done(f"{said(elsewhere)} (made by another run)")
-                continue
-            record: dict[str, Any] = {
-                "key": fit.key,
-                "names": names,
-                "seed": cfg.seed,
-                "fold": fit.fold.number,
-                "held_out": fit.fold.held_out,
-                "fraction": fit.fraction,
-                "pretrained": fit.pretrained,
-                "data": described,
-                "config": config,
-            }
-            assert sheet is not None
-            arrays = make(bench, fit, record, sheet, pretraining, progress)
-            record["warnings"] = [*notices, *record.get("warnings", [])]
-            store.put(record, arrays)
-            # its trials are in the record now; a fit that is not pretrained leaves them to its twin
-            if record["status"] == "done" and fit.pretrained is not False and not cfg.protocol.tuning_once:
-                store.study_path(record["tuning"].get("study", fit.key)).unlink(missing_ok=True)
-            records[fit.key] = record
-            progress.fit_done(said(record))
+        _make_all(bench, pending, records, sheet, notices, described, progress)
     # a found record says who made it first; in this table it counts as this run's
     made = [(records[f.key] or {}) | {"config": config, "names": names} for f in fits]
     _conclude(made)
     log.info("records: %s   this run: %s", store.root, directory)
     _raise_unless_some_done(made)
+
+
+def _make_all(
+    bench: Bench,
+    fits: list[Fit],
+    records: dict[str, dict[str, Any] | None],
+    sheet: Sheet | None,
+    notices: list[str],
+    described: dict[str, Any],
+    progress: FitProgress,
+) -> None:
+    """Make these fits and complete `records`; what another run makes at this time is left to it, and waited for at the end."""
+    claims, pretraining, store = Claims(bench.store.root), Pretraining(), bench.store
+    waiting, left = fits, []  # type: list[Fit], list[Fit]
+    while waiting:
+        for fit in waiting:
+            with claims.taken(fit.key) as ours:
+                if not ours:
+                    left.append(fit)
+                    continue
+                elsewhere = store.get(fit.key)  # another run may have made it in the meantime
+                if elsewhere is not None and _finished(elsewhere):
+                    records[fit.key] = elsewhere
+                    progress.fit_done(f"{said(elsewhere)} (made by another run)")
+                    continue
+                assert sheet is not None
+                records[fit.key] = _make_one(bench, fit, sheet, notices, described, pretraining, progress)
+        if left:
+            who = claims.holder(left[0].key) or {}
+            log.info(
+                "%d fits are being made by another run (process %s on %s): waiting for it",
+                *(len(left), who.get("pid"), who.get("host")),
+            )
+            wait_for(claims, [f.key for f in left])
+        waiting, left = left, []
+
+
+def _make_one(
+    bench: Bench,
+    fit: Fit,
+    sheet: Sheet,
+    notices: list[str],
+    described: dict[str, Any],
+    pretraining: Pretraining,
+    progress: FitProgress,
+) -> dict[str, Any]:
+    """Make one fit and put its record into the store."""
+    config, store = bench.config, bench.store
+    record: dict[str, Any] = {
+        "key": fit.key,
+        "names": {group: config[group]["name"] for group in tables.GROUPS},
+        "seed": bench.cfg.seed,
+        "fold": fit.fold.number,
+        "held_out": fit.fold.held_out,
+        "fraction": fit.fraction,
+        "pretrained": fit.pretrained,
+        "data": described,
+        "config": config,
+    }
+    arrays = make(bench, fit, record, sheet, pretraining, progress)
+    record["warnings"] = [*notices, *record.get("warnings", [])]
+    store.put(record, arrays)
+    store.checkpoint_path(fit.key).unlink(missing_ok=True)
+    # its trials are in the record now; a fit that is not pretrained leaves them to its twin
+    if record["status"] == "done" and fit.pretrained is not False and not bench.cfg.protocol.tuning_once:
+        store.study_path(record["tuning"].get("study", fit.key)).unlink(missing_ok=True)
+    progress.fit_done(said(record))
+    return record
 
 
 def _conclude(made: list[dict[str, Any]]) -> None:

@@ -78,6 +78,7 @@ class Training:
     patience: Annotated[int, Field(ge=1)]
     stop_below: float | None
     epochs_without_tune: Annotated[int, Field(ge=1)]
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 10
 
 
 class TrainingDiverged(RuntimeError):

@@ -1,0 +1,70 @@
+"""A long fit goes on where it was stopped: the state of its training at the end of an epoch, on disk.
+
+What is put back: weights, optimizer, epoch, the history, the best weights, the stopper's count, the generators of the batch
+order and of dropout. A resumed fit ends in the same bits as an undisturbed one on the same machine.
+"""
+
+import contextlib
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+log = logging.getLogger(__name__)
+
+
+class EpochCheckpoint(Checkpoint):
+    """Saves the training at the end of an epoch when `minutes` have passed since the last time.
+
+    A `Checkpoint`, which Lightning calls after the module and all other callbacks of the same epoch. A disk that is full
+    costs the checkpoint, not the fit.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self.path, self.seconds, self.saved = path, 60 * minutes, time.monotonic()
+        self.torch_state: torch.Tensor | None = None
+
+    def resumable(self) -> Path | None:
+        """The checkpoint of an earlier attempt at this fit, if there is one that can be read."""
+        if not self.path.exists():
+            return None
+        try:
+            torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as e:  # torch raises what it likes on a damaged file
+            log.warning("%s is not a readable checkpoint (%s); the fit begins anew", self.path, type(e).__name__)
+            self.path.unlink(missing_ok=True)
+            return None
+        log.info("this fit goes on from %s", self.path)
+        return self.path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if time.monotonic() - self.saved < self.seconds or trainer.should_stop:
+            return
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            trainer.save_checkpoint(temporary)
+            os.replace(temporary, self.path)
+        except (OSError, RuntimeError) as e:
+            log.warning("no checkpoint of this fit: %s", e)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        self.saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"torch": torch.get_rng_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.torch_state = state["torch"]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # whatever Lightning drew between loading and here is not of the undisturbed fit
+        if self.torch_state is not None:
+            torch.set_rng_state(self.torch_state)
+            self.torch_state = None

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from conftest import composed, make_bench
+
+from beyondlinear.datamodule import Part
+from beyondlinear.training import FitData
+
+
+class Killed(Exception):
+    pass
+
+
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((200, 30)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int64)
+
+    def part(a: int, z: int) -> Part:
+        return Part(x[a:z], y[a:z], np.arange(a, z))
+
+    return FitData(part(0, 120), part(120, 160), x[160:], 2, lambda use: len(use))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    more = ("model=five_layer", "trainer.max_epochs=12", "trainer.checkpoint_minutes=0")
+    return make_bench(composed("logger=none", "dataset.n_samples=200", "dataset.n_genes=30", *more), tmp_path)
+
+
+def fit(bench, **more):
+    return bench.model.fit(data(), bench.training, **more)
+
+
+def stop_after(epochs: int):
+    def tell(epoch: int, of: int) -> None:
+        if epoch > epochs:
+            raise Killed
+
+    return tell
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_resumed_training_ends_in_the_same_bits(bench, tmp_path, epochs):
+    undisturbed = fit(bench)
+    path = tmp_path / "checkpoints" / "fit.ckpt"
+    with pytest.raises(Killed):
+        fit(bench, on_epoch=stop_after(epochs), checkpoint=path)
+    seen = []
+    resumed = fit(bench, on_epoch=lambda epoch, of: seen.append(epoch), checkpoint=path)
+    assert seen[0] == epochs + 1  # the epochs before are not made again
+    assert resumed.training == undisturbed.training
+    np.testing.assert_array_equal(resumed.scores, undisturbed.scores)
+
+
+def test_a_damaged_checkpoint_is_put_aside(bench, tmp_path, caplog):
+    path = tmp_path / "fit.ckpt"
+    path.write_bytes(b"half a file")
+    again = fit(bench, checkpoint=path)
+    assert "is not a readable checkpoint" in caplog.text
+    np.testing.assert_array_equal(again.scores, fit(bench).scores)
+
+
+def test_none_is_written_before_its_time(tmp_path):
+    bench = make_bench(
+        composed("logger=none", "dataset.n_samples=200", "dataset.n_genes=30", "model=five_layer"), tmp_path
+    )
+    assert bench.training.checkpoint_minutes == 10
+    fit(bench, checkpoint=tmp_path / "fit.ckpt")
+    assert not (tmp_path / "fit.ckpt").exists()
+
+
+def test_how_often_is_no_part_of_the_key(run_here):
+    tiny = ["dataset.n_samples=60", "dataset.n_genes=12", "split.folds=2", "logger=none", "model=logistic_regression"]
+    first = run_here(*tiny)
+    second = run_here(*tiny, "trainer.checkpoint_minutes=0")
+    assert [r["key"] for r in first] == [r["key"] for r in second]
