@@ -37,6 +37,16 @@ def status(arguments: argparse.Namespace) -> None:
     sys.exit(show(arguments.directories, console, arguments.every if arguments.watch else None))
 
 
+def paper(arguments: argparse.Namespace) -> None:
+    """Run every experiment of the paper, one after another; the same command continues."""
+    from beyondlinear.sweeps.paper import paper
+
+    # argparse gives all words after --only to it
+    names = [word for word in arguments.only or [] if "=" not in word]
+    overrides = [*arguments.overrides, *(word for word in arguments.only or [] if "=" in word)]
+    sys.exit(paper(names, overrides, arguments.pilot))
+
+
 def excess(arguments: argparse.Namespace) -> None:
     """What each model reaches beyond labels that are linear by construction (control=linear_labels), with an interval."""
     from rich.console import Console
@@ -115,6 +125,15 @@ def main() -> None:
     verb.add_argument("--watch", action="store_true", help="look again until nothing is under way")
     verb.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="between two looks (10)")
     verb.set_defaults(run=status)
+    verb = verbs.add_parser("paper", help=paper.__doc__, description=paper.__doc__)
+    verb.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="for every experiment: hydra/launcher=slurm seed=0 …"
+    )
+    verb.add_argument(
+        "--pilot", action="store_true", help="stand-in data, one seed, two fractions, few epochs: minutes"
+    )
+    verb.add_argument("--only", nargs="+", metavar="EXPERIMENT", help="some of them: fig2a … fig4, s1 … s4")
+    verb.set_defaults(run=paper)
     verb = verbs.add_parser("excess", help=excess.__doc__, description=excess.__doc__)
     verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories, or a store of records")
     verb.add_argument("--csv", metavar="FILE", help="write one row a cell; .csv, .csv.gz or .parquet")

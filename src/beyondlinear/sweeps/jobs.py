@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -59,9 +58,13 @@ class Jobs:
         return None
 
 
-def said(overrides: Sequence[str]) -> str:
-    """A run's overrides in one line, without Hydra's own."""
-    return " ".join(filter_overrides(list(overrides)))
+def names_of(runs: Sequence[tuple[int, list[str]]]) -> dict[int, str]:
+    """What sets each run apart from the others of its sweep, in one line, by its number."""
+    same = set.intersection(*(set(overrides) for _, overrides in runs)) if len(runs) > 1 else set()
+    return {
+        number: " ".join(o for o in filter_overrides(overrides) if o not in same) or "the run"
+        for number, overrides in runs
+    }
 
 
 def returned(overrides: Sequence[str], reason: str | None) -> JobReturn:
@@ -77,8 +80,3 @@ def sweep_directory(config: DictConfig) -> Path:
     directory = Path(str(OmegaConf.select(config, "hydra.sweep.dir"))).absolute()
     directory.mkdir(parents=True, exist_ok=True)
     return directory
-
-
-def is_hydra_set() -> bool:
-    """Whether this process is inside of a run."""
-    return HydraConfig.initialized()

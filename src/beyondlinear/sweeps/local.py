@@ -21,7 +21,7 @@ import cloudpickle
 
 from beyondlinear.errors import ConfigError
 from beyondlinear.progress import duration
-from beyondlinear.sweeps.jobs import Jobs, said, sweep_directory
+from beyondlinear.sweeps.jobs import Jobs, names_of, sweep_directory
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def make_locally(jobs: Jobs, runs: Sequence[Run], processes: int | None = None) 
     logs = sweep_directory(jobs.config) / "processes"
     logs.mkdir(exist_ok=True)
     log.info("%d runs in %d processes of %d threads; what they say is in %s", len(runs), n, _threads(jobs), logs)
-    progress = Progress(len(runs), n)
+    progress = Progress(names_of(runs))
     waiting: queue.SimpleQueue[Run] = queue.SimpleQueue()
     for run in runs:
         waiting.put(run)
@@ -61,18 +61,17 @@ def make_locally(jobs: Jobs, runs: Sequence[Run], processes: int | None = None) 
 class Progress:
     """One line a finished run, with an estimate of what is left."""
 
-    def __init__(self, n_runs: int, n_processes: int) -> None:
-        self.n_runs, self.n_processes, self.n_done, self.n_failed = n_runs, n_processes, 0, 0
+    def __init__(self, names: dict[int, str]) -> None:
+        self.names, self.n_runs, self.n_done = names, len(names), 0
         self.started, self.lock = time.monotonic(), threading.Lock()
 
-    def run_done(self, overrides: Sequence[str], reason: str | None, seconds: float) -> None:
+    def run_done(self, number: int, reason: str | None, seconds: float) -> None:
         with self.lock:
             self.n_done += 1
-            self.n_failed += reason is not None
             left = (time.monotonic() - self.started) / self.n_done * (self.n_runs - self.n_done)
             ending = f"FAILED: {reason}" if reason is not None else f"done in {duration(seconds)}"
             more = f"; about {duration(left)} left" if self.n_done < self.n_runs else ""
-            log.info("run %d of %d  %s: %s%s", self.n_done, self.n_runs, said(overrides), ending, more)
+            log.info("run %d of %d  %s: %s%s", self.n_done, self.n_runs, self.names[number], ending, more)
 
 
 class Worker(threading.Thread):
@@ -109,7 +108,7 @@ class Worker(threading.Thread):
                 connection, reason = None, self._why_gone()
             self.reasons[number] = reason
             if not self.stopping:
-                self.progress.run_done(overrides, reason, time.monotonic() - started)
+                self.progress.run_done(number, reason, time.monotonic() - started)
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.send(None)

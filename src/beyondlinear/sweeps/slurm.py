@@ -24,7 +24,7 @@ from hydra.core.utils import filter_overrides
 from beyondlinear.errors import ConfigError, ResultsError
 from beyondlinear.progress import duration
 from beyondlinear.results import write_json
-from beyondlinear.sweeps.jobs import Jobs, said, sweep_directory
+from beyondlinear.sweeps.jobs import Jobs, names_of, sweep_directory
 from beyondlinear.sweeps.state import Stopped, run_id
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def make_on_slurm(
         },
     )
     try:
-        return wait(tasks, len(runs), poll)
+        return wait(tasks, names_of(runs), poll)
     except KeyboardInterrupt:
         log.info("\nSLURM job %s goes on without you; the same command waits for what is missing then", array)
         raise
@@ -195,21 +195,22 @@ class Task:
         return {int(k): v for k, v in said["reasons"].items()}, bool(said["over"])
 
 
-def wait(tasks: Sequence[Task], n_runs: int, poll: float) -> dict[int, str | None]:
-    """Until every task has answered or is out of the queue; a line for each run that ends."""
+def wait(tasks: Sequence[Task], names: Mapping[int, str], poll: float) -> dict[int, str | None]:
+    """Until every task has answered or is out of the queue; a line for each run that ends, by its name."""
+    n_runs = len(names)
     started, reasons, open_tasks, last_said = time.monotonic(), {}, list(tasks), ""
     while open_tasks:
         queued = queue_of({task.id.split("_")[0] for task in tasks})
         for task in list(open_tasks):
             answers, over = task.answer()
-            for number, overrides in task.pack.runs:
+            for number, _ in task.pack.runs:
                 if number in answers and number not in task.told:
                     task.told.add(number)
                     reasons[number] = answers[number]
                     left = (time.monotonic() - started) / len(reasons) * (n_runs - len(reasons))
                     ending = "done" if answers[number] is None else f"FAILED: {answers[number]}"
                     more = f"; about {duration(left)} left" if len(reasons) < n_runs else ""
-                    log.info("run %d of %d  %s: %s%s", len(reasons), n_runs, said(overrides), ending, more)
+                    log.info("run %d of %d  %s: %s%s", len(reasons), n_runs, names[number], ending, more)
             if over:
                 open_tasks.remove(task)
                 continue
@@ -220,11 +221,11 @@ def wait(tasks: Sequence[Task], n_runs: int, poll: float) -> dict[int, str | Non
             if time.monotonic() - task.out_since > min(GONE, 3 * poll):
                 open_tasks.remove(task)
                 end = end_of(task.id)
-                for number, overrides in task.pack.runs:
+                for number, _ in task.pack.runs:
                     if number not in reasons:
                         reasons[number] = f"SLURM job {task.id} ended without it: {end}"
                         log.info(
-                            "run %d of %d  %s: FAILED: %s", *(len(reasons), n_runs, said(overrides), reasons[number])
+                            "run %d of %d  %s: FAILED: %s", *(len(reasons), n_runs, names[number], reasons[number])
                         )
         if queued is not None and open_tasks:
             running = sum(queued.get(t.id) == "RUNNING" for t in open_tasks)
