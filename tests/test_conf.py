@@ -46,7 +46,8 @@ OF_PREPARED_DATA = {"task=tissue", "task=pair", "task=sex"}
 
 
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c not in OF_PREPARED_DATA])
-def test_choice_runs(run_here, choice):
+def test_choice_runs(run_here, tmp_path, monkeypatch, choice):
+    monkeypatch.chdir(tmp_path)  # where relative paths of a config go
     model = [] if choice.startswith("model=") else ["model=logistic_regression"]
     records = run_here(*TINY, *model, choice, *NEEDS.get(choice, []))
     assert [r["status"] for r in records] == ["done", "done"]

@@ -109,7 +109,12 @@ def test_every_command_runs(desk):
             call(" ".join([few, *overrides]), desk)
         elif line.startswith("beyondlinear"):
             said = {"audit": "no leak found", "results": "balanced accuracy", "excess": "linear labels"}
-            said |= {"test": "bootstrap draws", "erase": "erased as in", "prepare": "content"}
+            said |= {
+                "test": "bootstrap draws",
+                "erase": "erased as in",
+                "prepare": "content",
+                "neptune-export": "fits written to",
+            }
             places = mirror("recount3")[:2] if "prepare" in line else []
             assert said[line.split()[1]] in call(" ".join([line, *places]), desk).stdout
         else:
@@ -172,6 +177,17 @@ def test_each_extension_is_the_whole_diff(tmp_path):
             before = target.read_text() + "\n\n" if target.exists() else ("# README\n" if language == "yaml" else "")
             target.write_text(before + text)
             written.append(target.name)
-    assert written == ["networks.py", "one_hidden.yaml", "xor.py", "xor.yaml", "modes.py", "median.yaml"]
+    assert written == [
+        "lightning.yaml",
+        "networks.py",
+        "one_hidden.yaml",
+        "xor.py",
+        "xor.yaml",
+        "modes.py",
+        "median.yaml",
+    ]
     (line,) = [c for c in COMMANDS if "xor" in c]
-    assert "one_hidden │ median" in re.sub(" +", " ", call(line, tmp_path, copy).stdout)
+    assert "one_hidden │ median" in re.sub(" +", " ", call(f"{line} logger=[csv,lightning]", tmp_path, copy).stdout)
+    for folder in ("csv/fold0_fraction1.0", "lightning/fold0_fraction1.0/version_0"):
+        (losses,) = tmp_path.glob(f"outputs/runs/*/{folder}/metrics.csv")
+        assert "train_loss" in losses.read_text()

@@ -87,6 +87,22 @@ def prepare(arguments: argparse.Namespace) -> None:
     print(prepare(arguments.dataset, arguments.overrides, arguments.check))
 
 
+def neptune_export(arguments: argparse.Namespace) -> None:
+    """Make the tidy table of what logger=neptune left offline in run or sweep directories; needs neither client nor server."""
+    from beyondlinear import tables
+    from beyondlinear.trackers import neptune_offline
+
+    fits = neptune_offline.read(arguments.directories)
+    if arguments.losses:
+        losses = neptune_offline.losses_table(fits)
+        tables.write(losses, arguments.losses)
+        print(f"{len(losses):,} epochs written to {arguments.losses}")
+    table = neptune_offline.fits_table(fits)
+    tables.write(table, arguments.csv)
+    unfinished = sum(fit.record is None for fit in fits)
+    print(f"{len(table):,} fits written to {arguments.csv}" + (f"; {unfinished} did not end" if unfinished else ""))
+
+
 def audit(arguments: argparse.Namespace) -> None:
     """Look for leaks in finished fits: which rows each part held and each fitted step saw. Exit code 1: a leak; 2: something
     could not be audited."""
@@ -154,6 +170,11 @@ def main() -> None:
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py: task=sex dataset.mirror=…")
     verb.add_argument("--check", action="store_true", help="read the store and compare it with its content hash")
     verb.set_defaults(run=prepare)
+    verb = verbs.add_parser("neptune-export", help=neptune_export.__doc__, description=neptune_export.__doc__)
+    verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories")
+    verb.add_argument("--csv", metavar="FILE", required=True, help="one row a fit; .csv, .csv.gz or .parquet")
+    verb.add_argument("--losses", metavar="FILE", help="one row an epoch; .csv, .csv.gz or .parquet")
+    verb.set_defaults(run=neptune_export)
     verb = verbs.add_parser("audit", help=audit.__doc__, description=audit.__doc__)
     verb.add_argument(
         "paths", nargs="+", metavar="DIR|RECORD", help="run or sweep directories, a store, or a record (.json)"

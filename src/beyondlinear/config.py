@@ -80,7 +80,7 @@ class Config:
     tuning: Any = MISSING
     test: Any = MISSING
     trainer: Any = MISSING
-    logger: Any = MISSING
+    logger: Any = field(default_factory=dict)
     seed: int = 0
     scale: Scale = Scale.standardise
     select: Select = field(default_factory=Select)
@@ -113,7 +113,11 @@ def check(cfg: DictConfig) -> None:
     for group in known:
         node = OmegaConf.select(cfg, group)
         if isinstance(node, DictConfig):
-            if "_target_" in node:
+            if group == "logger":  # trackers side by side, each a group of its own
+                for name in map(str, node):
+                    if isinstance(OmegaConf.select(node, name), DictConfig):
+                        _check_target(node[name], f"logger.{name}")
+            elif "_target_" in node:
                 _check_target(node, group)
             else:
                 _check_missing(node, group)

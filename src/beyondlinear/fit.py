@@ -11,7 +11,6 @@ import numpy as np
 
 from beyondlinear.audit import audit_fit
 from beyondlinear.classifier import NetworkModel
-from beyondlinear.config import build
 from beyondlinear.errors import ConfigError, OptimumError, RemovalError, ResultsError, SplitError, TuningError
 from beyondlinear.ledger import THINNED, Ledger, Sheet
 from beyondlinear.linear.gap import optimum_of
@@ -40,6 +39,12 @@ class Fit:
     fraction: float
     key: str
     pretrained: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """E.g. fold0_fraction1.0, unique in its run."""
+        suffix = "" if self.pretrained is None else f"_pretrained_{self.pretrained}".lower()
+        return f"fold{self.fold.number}_fraction{self.fraction}{suffix}"
 
 
 @dataclass
@@ -99,9 +104,18 @@ def can_pretrain(bench: Bench) -> None:
 
 
 def make(
-    bench: Bench, fit: Fit, record: dict[str, Any], sheet: Sheet, pretraining: Pretraining, progress: FitProgress
+    bench: Bench,
+    fit: Fit,
+    record: dict[str, Any],
+    sheet: Sheet,
+    pretraining: Pretraining,
+    progress: FitProgress,
+    logger: Any = False,
 ) -> dict[str, np.ndarray] | None:
-    """Make one fit and complete its record; returns what is kept beside it, or None if it was skipped or failed."""
+    """Make one fit and complete its record; returns what is kept beside it, or None if it was skipped or failed.
+
+    :param logger: told of the losses per epoch
+    """
     started = time.monotonic()
     arrays = None
     samples, fold = bench.samples, fit.fold
@@ -126,10 +140,6 @@ def make(
         shared = None if preparation is not None else _gram(bench, rows, fold, model)
         seeds = _seeds(bench, fold, fit.fraction)
         data = prepared.data(len(samples.classes), seeds, shared, saw=ledger.saw)
-        logger: Any = False
-        if "_target_" in bench.cfg.logger:
-            suffix = "" if fit.pretrained is None else f"_pretrained_{fit.pretrained}".lower()
-            logger = build(bench.cfg.logger)(name=f"fold{fold.number}_fraction{fit.fraction}{suffix}")
         extra: dict[str, Any] = {"start": before.outcome.network} if before else {}
         if isinstance(model, NetworkModel):
             extra["checkpoint"] = bench.store.checkpoint_path(fit.key)

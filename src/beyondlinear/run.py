@@ -35,6 +35,7 @@ from beyondlinear.splits import Splitter
 from beyondlinear.sweeps.claims import Claims, wait_for
 from beyondlinear.sweeps.state import RunState
 from beyondlinear.tasks import Samples
+from beyondlinear.trackers.tracking import Trackers
 from beyondlinear.training import Training
 from beyondlinear.tuning import check_space
 
@@ -71,6 +72,7 @@ def _prepared(cfg: DictConfig) -> None:
 def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)  # type: ignore[assignment]
     splitter: Splitter = build(cfg.split)
+    trackers = Trackers(cfg.logger, directory)
     model, removal, task, tuning = build(cfg.model), build(cfg.signal_removal), build(cfg.task), build(cfg.tuning)
     if isinstance(model, NetworkModel):
         check_search(model)
@@ -120,10 +122,12 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
         log.info("%d of %d fits are done already (%s)", len(fits) - len(pending), len(fits), store.root)
     sheet = _sheet(bench) if pending else None
     notices = removal.before_split(bench.rows("all", np.arange(len(samples.codes)), samples.x)) if pending else []
-    with FitProgress(len(pending), names["model"]) as progress:
-        _make_all(bench, pending, records, sheet, notices, described, progress)
+    trackers.describe(config, names)
+    with trackers, FitProgress(len(pending), names["model"]) as progress:
+        _make_all(bench, pending, records, sheet, notices, described, trackers, progress)
     # a found record says who made it first; in this table it counts as this run's
     made = [(records[f.key] or {}) | {"config": config, "names": names} for f in fits]
+    trackers.end_run(made)
     _conclude(made)
     log.info("records: %s   this run: %s", store.root, directory)
     _raise_unless_some_done(made)
@@ -136,6 +140,7 @@ def _make_all(
     sheet: Sheet | None,
     notices: list[str],
     described: dict[str, Any],
+    trackers: Trackers,
     progress: FitProgress,
 ) -> None:
     """Make these fits and complete `records`; what another run makes at this time is left to it, and waited for at the end."""
@@ -153,7 +158,7 @@ def _make_all(
                     progress.fit_done(f"{said(elsewhere)} (made by another run)")
                     continue
                 assert sheet is not None
-                records[fit.key] = _make_one(bench, fit, sheet, notices, described, pretraining, progress)
+                records[fit.key] = _make_one(bench, fit, sheet, notices, described, pretraining, trackers, progress)
         if left:
             who = claims.holder(left[0].key) or {}
             log.info(
@@ -171,6 +176,7 @@ def _make_one(
     notices: list[str],
     described: dict[str, Any],
     pretraining: Pretraining,
+    trackers: Trackers,
     progress: FitProgress,
 ) -> dict[str, Any]:
     """Make one fit and put its record into the store."""
@@ -186,13 +192,14 @@ def _make_one(
         "data": described,
         "config": config,
     }
-    arrays = make(bench, fit, record, sheet, pretraining, progress)
+    arrays = make(bench, fit, record, sheet, pretraining, progress, trackers.begin(fit.name))
     record["warnings"] = [*notices, *record.get("warnings", [])]
     store.put(record, arrays)
     store.checkpoint_path(fit.key).unlink(missing_ok=True)
     # its trials are in the record now; a fit that is not pretrained leaves them to its twin
     if record["status"] == "done" and fit.pretrained is not False and not bench.cfg.protocol.tuning_once:
         store.study_path(record["tuning"].get("study", fit.key)).unlink(missing_ok=True)
+    trackers.end_fit(record)
     progress.fit_done(said(record))
     return record
 
