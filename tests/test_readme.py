@@ -174,7 +174,11 @@ def test_each_extension_is_the_whole_diff(tmp_path):
         path, _, text = block.partition("\n")
         if language in ("python", "yaml"):
             target = copy / path.removeprefix("# ")
-            before = target.read_text() + "\n\n" if target.exists() else ("# README\n" if language == "yaml" else "")
+            before = (
+                target.read_text() + "\n\n"
+                if target.exists()
+                else ("# README\n" if language == "yaml" and not text.startswith("# @") else "")
+            )
             target.write_text(before + text)
             written.append(target.name)
     assert written == [

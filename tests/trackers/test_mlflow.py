@@ -29,7 +29,6 @@ logger.finalize("success")
 
 @pytest.mark.slow  # three processes that import torch
 def test_jobs_that_use_a_new_database_at_once_all_log_to_it(tmp_path: Path):
-    """Without the lock one of two processes fails with "table … already exists"."""
     database, go = tmp_path / "new" / "mlflow.db", tmp_path / "go"
     ready = [tmp_path / f"ready{i}" for i in range(3)]
     jobs = [

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers.logger import Logger
 from beyondlinear.errors import ConfigError
 from beyondlinear.results import Store
 from beyondlinear.trackers.neptune_offline import read
+from beyondlinear.trackers.tracking import Trackers
 
 TINY = ["dataset.n_samples=60", "dataset.n_genes=12", "trainer.max_epochs=2", "trainer.threads=1", "split.folds=2"]
 ALL = ["csv", "mlflow", "neptune", "tensorboard"]
@@ -225,6 +226,10 @@ def test_trackers_stand_side_by_side_and_a_wrong_key_is_named(compose_config, ru
     cfg = compose_config("logger=[csv,mlflow]", "logger.mlflow.experiment=mine")
     assert (sorted(cfg.logger), cfg.logger.mlflow.experiment) == (["csv", "mlflow"], "mine")
     assert list(compose_config("logger=[]").logger) == []
+    with pytest.raises(
+        ConfigError, match=r"'x.Y' is no tracker; the YAML of a tracker begins with .* # @package logger.NAME"
+    ):
+        Trackers(OmegaConf.create({"_target_": "x.Y"}), Path())
     with pytest.raises(ConfigError, match=r"logger.csv.folder: no such key. .*Allowed: directory"):
         check(compose_config("logger=csv", "+logger.csv.folder=here"))
     with pytest.raises(ConfigError, match=r"logger.neptune.per: 'fold' is not allowed; Allowed: fit, run"):

@@ -63,7 +63,12 @@ class Trackers:
     """
 
     def __init__(self, chosen: DictConfig, directory: Path) -> None:
-        """:raises ConfigError: a tracker whose package is not installed"""
+        """:raises ConfigError: a tracker whose package is not installed, or a YAML that does not say where it belongs"""
+        for name, node in (chosen or {}).items():
+            if node is not None and not isinstance(node, DictConfig):
+                raise ConfigError(
+                    f"logger.{name}: {node!r} is no tracker; the YAML of a tracker begins with the line # @package logger.NAME"
+                )
         self.members = {str(n): build(node) for n, node in (chosen or {}).items() if node is not None}
         self.directory = directory
         self.tags: dict[str, str] = {}
