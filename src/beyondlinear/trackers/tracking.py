@@ -64,7 +64,7 @@ class Trackers:
 
     def __init__(self, chosen: DictConfig, directory: Path) -> None:
         """:raises ConfigError: a tracker whose package is not installed, or a YAML that does not say where it belongs"""
-        for name, node in (chosen or {}).items():
+        for name, node in ((str(n), of) for n, of in (chosen or {}).items()):
             if node is not None and not isinstance(node, DictConfig):
                 raise ConfigError(
                     f"logger.{name}: {node!r} is no tracker; the YAML of a tracker begins with the line # @package logger.NAME"
