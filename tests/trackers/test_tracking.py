@@ -231,7 +231,7 @@ def test_trackers_stand_side_by_side_and_a_wrong_key_is_named(compose_config, ru
     ):
         Trackers(OmegaConf.create({"_target_": "x.Y"}), Path())
     with pytest.raises(ConfigError, match=r"logger.csv.folder: no such key. .*Allowed: directory"):
-        check(compose_config("logger=csv", "+logger.csv.folder=here"))
+        check(compose_config("logger=csv", "logger.csv.directory=x", "+logger.csv.folder=here"))
     with pytest.raises(ConfigError, match=r"logger.neptune.per: 'fold' is not allowed; Allowed: fit, run"):
         check(
             OmegaConf.merge(
