@@ -304,7 +304,7 @@ class TestAuditPaths:
         sheet_path(store.root, "f00d").unlink()
         [(_, [one]), (_, [two])] = audit_paths([store.path("ab12"), store.path("cd34")])
         assert one.check == two.check == "not audited"
-        assert "ab12.npz or its record cannot be read (BadZipFile" in one.evidence
+        assert "ab12.npz cannot be read (BadZipFile" in one.evidence
         assert "f00d.npz is not a readable sheet of samples" in two.evidence
 
     def test_paths_that_hold_nothing(self, store, tmp_path):

@@ -1,8 +1,8 @@
 """The audit of stored fits: from paths to records, ledgers and sheets."""
 
-import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 from beyondlinear.audit import Finding, audit_fit
 from beyondlinear.errors import ResultsError
 from beyondlinear.ledger import Ledger, Sheet, read_sheet, sheet_path
-from beyondlinear.results import Store, read_json, read_record
+from beyondlinear.results import Store, read_json, read_record, stored
+
+Arrays = Callable[[], dict[str, np.ndarray] | None]
 
 
 def audit_paths(paths: Sequence[str | Path], store: str | None = None) -> list[tuple[dict[str, Any], list[Finding]]]:
@@ -39,16 +41,17 @@ def audit_paths(paths: Sequence[str | Path], store: str | None = None) -> list[t
     return list(audited.values())
 
 
-def _fits(path: Path, store: str | None) -> Iterator[tuple[dict[str, Any], Path, Path]]:
-    """The records under a path, each with the file of its arrays and the root of its store."""
+def _fits(path: Path, store: str | None) -> Iterator[tuple[dict[str, Any], Arrays, Path]]:
+    """The records under a path, each with a way to its arrays and the root of its store."""
     wanted = "give a run or sweep directory (outputs/runs/…, multirun/…), a store of records, or a record (.json)"
-    if not path.exists():
+    if not path.exists() and Store(path.absolute().parent.parent).status(path.stem) is None:
         raise ResultsError(f"{path} does not exist; {wanted}")
     if path.is_file() and path.suffix != ".json":
         raise ResultsError(f"{path} is no record; {wanted}")
-    if path.is_file() and not path.name.startswith("fits_"):
+    if not path.is_dir() and not path.name.startswith("fits_"):
         root = Path(store) if store is not None else path.absolute().parent.parent
-        yield read_record(path), path.with_suffix(".npz"), root
+        record = read_record(path) if path.exists() else stored(path)[0]
+        yield record, lambda: stored(path)[1], root
         return
     lists = [path] if path.is_file() else sorted(path.rglob("fits_*.json"))
     for run in map(read_json, lists):
@@ -56,30 +59,32 @@ def _fits(path: Path, store: str | None) -> Iterator[tuple[dict[str, Any], Path,
         said = {"config": run["config"], "names": run["names"]}
         for fit in run["fits"]:
             record = records.get(fit["key"]) or {**fit, "seed": run["seed"], "status": "missing"}
-            yield record | said, records.path(fit["key"]).with_suffix(".npz"), records.root
+            yield record | said, partial(records.predictions, fit["key"]), records.root
     if lists:
         return
     records = Store(path)
-    found = [_readable(p) for p in sorted(path.glob("??/*.json"))]
-    if not found:
+    keys = records.keys()
+    if not keys:
         raise ResultsError(f"{path} holds no fits; {wanted}")
-    for record in found:
-        yield record, records.path(record["key"]).with_suffix(".npz"), records.root
+    for key in keys:
+        yield _readable(records, key), partial(records.predictions, key), records.root
 
 
 def _evidence(
-    record: dict[str, Any], arrays: Path, root: Path, sheets: dict[Path, Sheet]
+    record: dict[str, Any], arrays: Arrays, root: Path, sheets: dict[Path, Sheet]
 ) -> tuple[Ledger, Sheet, dict[str, np.ndarray]]:
     """What was written down about a fit: its ledger, the sheet, its predictions."""
     if record.get("status") != "done":
         raise ResultsError(f"the fit is {record.get('status')}")
     try:
-        with np.load(arrays, allow_pickle=False) as held:
-            ledger = Ledger.from_arrays(held, record["data"]["n_samples"])
-            predictions = {k: held[k] for k in ("sample_id", "code", "scores")}
+        held = arrays()
+        if held is None:
+            raise ResultsError("its predictions are gone; delete the record and its fit will be made again")
+        ledger = Ledger.from_arrays(held, record["data"]["n_samples"])
+        predictions = {k: held[k] for k in ("sample_id", "code", "scores")}
         where = sheet_path(root, record["data"]["fingerprint"])
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as e:
-        raise ResultsError(f"{arrays} or its record cannot be read ({type(e).__name__}: {e})") from e
+    except (OSError, EOFError, KeyError, zlib.error) as e:
+        raise ResultsError(f"{record['key']}: its arrays or its record cannot be read ({type(e).__name__}: {e})") from e
     if ledger is None:
         raise ResultsError("no ledger was kept with the record; delete it and its fit will be made again with one")
     if where not in sheets:
@@ -87,9 +92,9 @@ def _evidence(
     return ledger, sheets[where], predictions
 
 
-def _readable(path: Path) -> dict[str, Any]:
+def _readable(records: Store, key: str) -> dict[str, Any]:
     """A record, or what stands for one that cannot be read: it must not hide the others."""
     try:
-        return read_record(path)
+        return records.get(key) or {"key": key, "status": "without predictions"}
     except ResultsError as e:
-        return {"key": path.stem, "status": f"unreadable: {e}"}
+        return {"key": key, "status": f"unreadable: {e}"}

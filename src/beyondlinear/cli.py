@@ -37,6 +37,15 @@ def status(arguments: argparse.Namespace) -> None:
     sys.exit(show(arguments.directories, console, arguments.every if arguments.watch else None))
 
 
+def pack(arguments: argparse.Namespace) -> None:
+    """Move the records of finished runs into one file a run: two files a fit are too many for a large grid. A run of fifty fits
+    or more does so by itself when it ends (results.pack_from)."""
+    from beyondlinear.gathering import pack
+
+    for directory, fits, files in pack(arguments.directories):
+        print(f"{directory}: {fits:,} records moved into {files:,} packs")
+
+
 def paper(arguments: argparse.Namespace) -> None:
     """Run every experiment of the paper, one after another; the same command continues."""
     from beyondlinear.sweeps.paper import paper
@@ -141,6 +150,9 @@ def main() -> None:
     verb.add_argument("--watch", action="store_true", help="look again until nothing is under way")
     verb.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="between two looks (10)")
     verb.set_defaults(run=status)
+    verb = verbs.add_parser("pack", help=pack.__doc__, description=pack.__doc__)
+    verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories")
+    verb.set_defaults(run=pack)
     verb = verbs.add_parser("paper", help=paper.__doc__, description=paper.__doc__)
     verb.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="for every experiment: hydra/launcher=slurm seed=0 …"

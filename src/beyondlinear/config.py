@@ -64,6 +64,7 @@ class Meters:
 @dataclass
 class Results:
     store: str = MISSING
+    pack_from: int | None = 50
 
 
 @dataclass

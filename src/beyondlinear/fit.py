@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from beyondlinear.audit import audit_fit
+from beyondlinear.circumstances import circumstances
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.errors import ConfigError, OptimumError, RemovalError, ResultsError, SplitError, TuningError
 from beyondlinear.ledger import THINNED, Ledger, Sheet
@@ -21,7 +22,7 @@ from beyondlinear.metrics import Evaluation, evaluate, platt_scaling
 from beyondlinear.parts import Bench, Prepared, named, prepare, shared_inner_products
 from beyondlinear.progress import FitProgress
 from beyondlinear.removal.frozen import frozen_arrays
-from beyondlinear.results import circumstances, now
+from beyondlinear.results import now
 from beyondlinear.scaling import Preparation
 from beyondlinear.seeds import stream_seed
 from beyondlinear.selection import choose_hyperparameters

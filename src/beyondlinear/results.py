@@ -2,27 +2,28 @@
 
 A record `<key>.json` holds the resolved config, the data's fingerprint, counts, training and metrics; beside it
 `<key>.npz` holds the validation predictions by sample id. A run directory holds `fits_<key>.json`, the list of the fits
-that belong to it, whether they were made there or found.
+that belong to it, whether they were made there or found. The records of a large run that is finished move into one file
+(packs.py).
 """
 
-import functools
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
-import platform
 import re
-import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from beyondlinear.errors import ResultsError
+from beyondlinear.packs import Packs, pack
 from beyondlinear.splits import Fold
 
 # raised when results change on purpose: earlier records are then not taken for today's
@@ -77,6 +78,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).absolute()
+        self.packs = Packs(self.root)
 
     def path(self, key: str) -> Path:
         return self.root / key[:2] / f"{key}.json"
@@ -95,10 +97,15 @@ class Store:
         :raises ResultsError: a file that is no record (records are written whole, so somebody else changed it)
         """
         path = self.path(key)
-        if not path.exists():
-            return None
-        record = read_record(path)
-        return record if record.get("status") != "done" or path.with_suffix(".npz").exists() else None
+        try:
+            record = read_record(path) if path.exists() else self.packs.record(key)
+        except ResultsError:
+            if path.exists():
+                raise
+            record = self.packs.record(key)  # packed in this moment
+        if record is None or record.get("status") != "done" or self.packs.status(key) is not None:
+            return record
+        return record if path.with_suffix(".npz").exists() else None
 
     def status(self, key: str) -> str | None:
         """The status of a record, or None where there is none; some ten times as fast as `get`.
@@ -109,7 +116,7 @@ class Store:
         try:
             found = _STATUS.search(path.read_bytes())
         except FileNotFoundError:
-            return None
+            return self.packs.status(key)
         except OSError as e:
             raise ResultsError(f"{path} cannot be read: {e.strerror or e}") from e
         status = found[1].decode() if found else str(read_record(path).get("status"))
@@ -126,15 +133,59 @@ class Store:
                 np.savez_compressed(f, allow_pickle=False, **predictions)
         write_json(path, record)
 
-    def predictions(self, key: str) -> dict[str, np.ndarray]:
-        """sample_id (n,) str, code (n,) int64, classes (n_classes,) str, scores (n, n_classes) and, if calibrated,
-        probabilities (n, n_classes) of the validation part."""
-        with np.load(self.path(key).with_suffix(".npz"), allow_pickle=False) as arrays:
-            return dict(arrays)
+    def predictions(self, key: str) -> dict[str, np.ndarray] | None:
+        """What is kept beside a record, e.g. sample_id (n,) str, code (n,) int64, classes (n_classes,) str, scores
+        (n, n_classes) and, if calibrated, probabilities (n, n_classes) of the validation part; None where there is nothing.
+
+        :raises ResultsError: a file that cannot be read
+        """
+        path = self.path(key).with_suffix(".npz")
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except FileNotFoundError:
+            return self.packs.arrays(key)
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as e:
+            raise ResultsError(
+                f"{path} cannot be read ({type(e).__name__}: {e}); delete it and its fit will be made again"
+            ) from e
+
+    def keys(self) -> list[str]:
+        """Of all records, packed or not."""
+        return sorted({*(path.stem for path in self.root.glob("??/*.json")), *self.packs.keys()})
 
     def records(self) -> Iterator[dict[str, Any]]:
-        for path in sorted(self.root.glob("??/*.json")):
-            yield read_record(path)
+        for key in self.keys():
+            record = self.get(key)
+            if record is not None:
+                yield record
+
+    def pack(self, run: str, keys: Sequence[str], row: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+        """Move the finished records among these into one file (see `packs`); returns how many were moved."""
+        done = [key for key in keys if self.path(key).exists() and self.status(key) in ("done", "skipped")]
+        return pack(self.root, run, {key: (self.path(key), self.path(key).with_suffix(".npz")) for key in done}, row)
+
+
+def stored(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray] | None]:
+    """The record that a path STORE/ab/KEY.json names, and its arrays, be it still a file of its own or in a pack.
+
+    :raises ResultsError: there is no such record
+    """
+    path = Path(path).absolute()
+    store = Store(path.parent.parent)
+    if path.suffix == ".json" and store.path(path.stem) == path:
+        record = store.get(path.stem)
+        if record is not None:
+            return record, store.predictions(path.stem)
+    if path.suffix == ".json" and path.is_file():  # a copy, somewhere else
+        arrays = path.with_suffix(".npz")
+        if not arrays.exists():
+            return read_record(path), None
+        with np.load(arrays, allow_pickle=False) as held:
+            return read_record(path), dict(held)
+    raise ResultsError(
+        f"{path} is no record of a done fit; give one of …/records/ab/KEY.json (`beyondlinear results --csv` lists keys)"
+    )
 
 
 class atomic:
@@ -176,7 +227,7 @@ def cannot_write(path: Path, error: OSError) -> ResultsError:
 
 def read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return orjson.loads(path.read_bytes())
     except (OSError, ValueError) as e:
         raise ResultsError(f"{path} is not a readable record ({e}); delete it and its fit will be made again") from e
 
@@ -204,40 +255,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.integer):
         return int(value)
     return value if isinstance(value, str | int | bool | type(None)) else str(value)
-
-
-@functools.cache
-def circumstances() -> dict[str, Any]:
-    """What did not determine a fit but may be asked for later: versions, commit, machine."""
-    packages = (
-        "beyondlinear",
-        "torch",
-        "pytorch-lightning",
-        "torchmetrics",
-        "numpy",
-        "scikit-learn",
-        "optuna",
-        "anndata",
-    )
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    changed = git("status", "--porcelain", "--untracked-files=no", ".")
-    return {
-        "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in packages},
-        "commit": git("rev-parse", "HEAD"),
-        "changed_since_commit": bool(changed) if changed is not None else None,
-        "host": platform.node(),
-        "processor": platform.machine(),
-    }
 
 
 def now() -> str:

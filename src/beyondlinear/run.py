@@ -25,6 +25,7 @@ from beyondlinear.confounding import Confounding, confounding, refuse_labels_tha
 from beyondlinear.controls import Setting
 from beyondlinear.errors import ResultsError, SplitError
 from beyondlinear.fit import Fit, Pretraining, can_pretrain, make
+from beyondlinear.gathering import row
 from beyondlinear.ledger import Sheet, make_sheet, read_sheet, sheet_path
 from beyondlinear.parts import Bench
 from beyondlinear.progress import FitProgress, duration, said
@@ -130,6 +131,8 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     trackers.end_run(made)
     _conclude(made)
     log.info("records: %s   this run: %s", store.root, directory)
+    if cfg.results.pack_from is not None and len(fits) >= cfg.results.pack_from and all(map(_finished, made)):
+        store.pack(run_key(config), [f.key for f in fits], row)
     _raise_unless_some_done(made)
 
 

@@ -1,8 +1,5 @@
-"""From records to tables: one row a fit, one row a cell (a cell's fits are its folds and seeds)."""
+"""The table in cells (a cell's fits are its folds and seeds), written and printed."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,139 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from beyondlinear.errors import ResultsError
-from beyondlinear.results import Store, read_json
+from beyondlinear.gathering import CELL, COLUMNS, GROUPS, METERS, METRICS, NAMES, OPTIMUM, as_table, gather
 
-GROUPS = ["dataset", "task", "model", "signal_removal", "control", "split", "protocol", "tuning"]
-NAMES = [*GROUPS, "pretrained"]
-METRICS = ["balanced_accuracy", "accuracy", "macro_f1", "auroc", "log_loss"]
-# of the certified optimum of the same fit, beside a linear model that was trained like a net
-OPTIMUM = ["optimum_gap", "optimum_balanced_accuracy", "optimum_log_loss"]
-# leak meters of the same parts: AUC of a sample's squared length; balanced accuracy of a forest, after removal
-METERS = ["norm_auc", "forest"]
-COUNTS = ["n_train", "n_fit", "n_tune", "n_validation", "n_train_groups", "n_classes"]
-COLUMNS = [
-    *NAMES,
-    "variant",
-    "direction",
-    "draw",
-    "seed",
-    "fold",
-    "fraction",
-    *COUNTS,
-    *METRICS,
-    *OPTIMUM,
-    *METERS,
-    "bayes_accuracy",
-    "agreement",
-    "epochs",
-    "seconds",
-    "status",
-    "reason",
-    "key",
-]
-CELL = [*NAMES, "variant", "fraction"]
-
-# keys of a config that may differ between the fits of one cell
-_FREE = ("seed", "dataset.seed", "results.", "logger.", "split.fractions", "split.only_folds", "control.draw")
-
-
-def row(record: dict[str, Any]) -> dict[str, Any]:
-    """One record as a row of COLUMNS; what a skipped fit does not have is missing."""
-    parts: list[dict[str, Any]] = [record, record["names"], record.get("counts", {}), record.get("metrics", {})]
-    merged = {k: v for part in parts for k, v in part.items()}
-    optimum = record.get("optimum", {})
-    merged |= {f"optimum_{k}": optimum.get("metrics", {}).get(k) for k in ("balanced_accuracy", "log_loss")}
-    merged["optimum_gap"] = optimum.get("objective_gap")
-    merged |= record.get("meters", {})
-    data = record.get("data", {})
-    merged["bayes_accuracy"] = data.get("bayes_accuracy")
-    merged["agreement"] = (data.get("control") or {}).get("agreement")  # of a control's labels with the real ones
-    control = record.get("config", {}).get("control") or {}
-    merged |= {k: control.get(k) for k in ("draw", "direction")}
-    merged["epochs"] = record.get("training", {}).get("epochs")
-    merged["seconds"] = record.get("circumstances", {}).get("seconds")
-    return {c: merged.get(c) for c in COLUMNS}
-
-
-def as_table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    rows = [row(r) | {"variant": v} for r, v in zip(records, _variants(records), strict=True)]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    numbers = [*COUNTS, *METRICS, *OPTIMUM, *METERS, "bayes_accuracy", "agreement", "draw", "epochs", "seconds"]
-    table[numbers] = table[numbers].apply(pd.to_numeric)
-    return table.sort_values([*CELL, "seed", "fold"], ignore_index=True)
-
-
-def _variants(records: Sequence[dict[str, Any]]) -> list[str]:
-    """What else differs between records of the same names, e.g. "dataset.n_clusters=8": such fits are no repeats of each
-    other and must not share a cell."""
-    configs = [dict(_flat(r.get("config", {}))) for r in records]
-    values: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for r, config in zip(records, configs, strict=True):
-        for key, value in config.items():
-            values[_scope(key, r), key].add(str(value))
-    return [
-        ", ".join(f"{key}={config[key]}" for key in sorted(config) if len(values[_scope(key, r), key]) > 1)
-        for r, config in zip(records, configs, strict=True)
-    ]
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flat(value, f"{path}.")
-        elif not path.startswith(_FREE):
-            yield path, value
-
-
-def _scope(key: str, record: dict[str, Any]) -> str:
-    """Keys of a group are compared among records with the same choice in it: a net's lr is no variant of a forest's."""
-    group = key.split(".")[0]
-    return f"{group}={record['names'].get(group)}|{record['names']['protocol']}"
-
-
-def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.DataFrame:
-    """All fits of run and sweep directories (or of a store of records), one row each; a fit without a record is
-    'missing'. `attrs["stores"]` says where the records lie.
-
-    :param store: where the records are now, if they were moved since
-    :raises ResultsError: a directory that does not exist or lists no fits
-    """
-    found: dict[str, dict[str, Any]] = {}
-    stores: list[str] = []
-    for directory in map(Path, directories):
-        if not directory.is_dir():
-            raise ResultsError(f"{directory} is not a directory")
-        if store is not None and not Path(store).is_dir():
-            raise ResultsError(f"--store {store} is not a directory")
-        lists = sorted(directory.rglob("fits_*.json"))
-        before = len(found)
-        for path in lists:
-            run = read_json(path)
-            records = Store(store or run["store"])
-            stores.append(str(records.root))
-            for fit in run["fits"]:
-                missing = {
-                    "names": run["names"],
-                    "seed": run["seed"],
-                    "config": run["config"],
-                    **fit,
-                    "status": "missing",
-                }
-                found[fit["key"]] = (records.get(fit["key"]) or missing) | {
-                    "config": run["config"],
-                    "names": run["names"],
-                }
-        if not lists:
-            found |= {r["key"]: r for r in Store(directory).records()}
-            stores.append(str(directory.absolute()))
-        if len(found) == before and not lists:
-            raise ResultsError(
-                f"{directory} lists no fits: give a run or sweep directory (outputs/runs/…, multirun/…) or a store of records"
-            )
-    table = as_table(list(found.values()))
-    table.attrs["stores"] = sorted(set(stores))
-    return table
+__all__ = ["CELL", "COLUMNS", "GROUPS", "METERS", "METRICS", "NAMES", "OPTIMUM", "as_table", "cells", "gather"]
 
 
 def write(table: pd.DataFrame, path: str) -> None:

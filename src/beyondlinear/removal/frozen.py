@@ -13,7 +13,7 @@ from beyondlinear.data.file import load_unlabelled
 from beyondlinear.errors import RemovalError, ResultsError
 from beyondlinear.removal.erasers import Eraser
 from beyondlinear.removal.modes import Removal
-from beyondlinear.results import atomic, read_record
+from beyondlinear.results import atomic, stored
 from beyondlinear.scaling import Preparation
 
 
@@ -80,14 +80,12 @@ def erase(record_path: str | Path, expression: str, out: str | Path) -> AnnData:
     :raises ResultsError: no record of a done fit, or `out` cannot be written
     :raises RemovalError: the fit learnt no eraser, or genes are missing
     """
-    path = Path(record_path)
-    if not path.is_file() or path.suffix != ".json" or not path.with_suffix(".npz").is_file():
-        raise ResultsError(f"{path} is no record of a done fit; give one of …/records/??/*.json")
+    record, arrays = stored(record_path)
+    if arrays is None:
+        raise ResultsError(f"{record_path} is no record of a done fit; give another of …/records/??/*.json")
     if Path(out).suffix != ".h5ad":
         raise ResultsError(f"--out {out}: the name must end in .h5ad")
-    record = read_record(path)
-    with np.load(path.with_suffix(".npz"), allow_pickle=False) as arrays:
-        frozen = FrozenRemoval.from_arrays(dict(arrays))
+    frozen = FrozenRemoval.from_arrays(arrays)
     dataset = record["config"]["dataset"]
     adata = load_unlabelled(expression, frozen.gene_ids, dataset.get("transform", "none"), dataset.get("gene_lengths"))
     x = frozen.apply(adata.X, adata.var_names.to_numpy())

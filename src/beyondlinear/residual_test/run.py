@@ -10,10 +10,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from beyondlinear.circumstances import circumstances
 from beyondlinear.controls import label_units
 from beyondlinear.errors import ResultsError, SignalTestError
 from beyondlinear.residual_test.test import ResidualTest
-from beyondlinear.results import NUMERICS_VERSION, Store, circumstances, now, read_json, write_json
+from beyondlinear.results import NUMERICS_VERSION, Store, now, read_json, write_json
 from beyondlinear.scaling import fit_preparation
 from beyondlinear.splits import Splitter
 from beyondlinear.tasks import Samples

@@ -1,0 +1,120 @@
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from beyondlinear.audit_store import audit_paths
+from beyondlinear.errors import ResultsError
+from beyondlinear.gathering import gather, pack, row
+from beyondlinear.results import Store, stored
+
+TINY = [
+    *("dataset.n_samples=60", "dataset.n_genes=12", "split.folds=2", "trainer.threads=1", "trainer.max_epochs=2"),
+    *("model=logistic_regression", "logger=none"),
+]
+
+
+@pytest.fixture
+def made(run_here, tmp_path):
+    records = run_here(*TINY)
+    return records, Store(tmp_path / "records"), tmp_path / "run0"
+
+
+def test_a_packed_store_says_what_it_said_before(made):
+    records, store, directory = made
+    before = gather([directory])
+    predictions = {r["key"]: store.predictions(r["key"]) for r in records}
+    findings = [[f.__dict__ for f in found] for _, found in audit_paths([directory])]
+    assert list(pack([directory])) == [(directory, 2, 1)]
+    assert not list(store.root.glob("??/*"))
+    assert len(list(store.root.glob("packs/*"))) == 2
+    again = Store(store.root)
+    for record in records:
+        key = record["key"]
+        assert again.get(key) == record
+        assert again.status(key) == "done"
+        assert stored(store.path(key))[0] == record  # a path that was noted before still leads to the record
+        for name, values in predictions[key].items():
+            np.testing.assert_array_equal(again.predictions(key)[name], values)
+    assert gather([directory]).equals(before)
+    assert gather([store.root]).drop(columns="variant").equals(before.drop(columns="variant"))
+    assert [[f.__dict__ for f in found] for _, found in audit_paths([directory])] == findings
+    assert list(pack([directory])) == [(directory, 0, 0)]
+
+
+def test_a_large_run_packs_itself_and_is_found_again(run_here, tmp_path):
+    from beyondlinear.run import run  # noqa: F401
+
+    fractions = "split.fractions=[0.5,1.0]"
+    with pytest.raises(FileNotFoundError):  # the helper looks for files of their own
+        run_here(*TINY, fractions, "results.pack_from=4")
+    store = Store(tmp_path / "records")
+    assert len(store.keys()) == 4
+    assert not list(store.root.glob("??/*.json"))
+    changed = max(p.stat().st_mtime_ns for p in store.root.rglob("*"))
+    with pytest.raises(FileNotFoundError):
+        run_here(*TINY, fractions, "results.pack_from=4")
+    assert max(p.stat().st_mtime_ns for p in store.root.rglob("*")) == changed
+
+
+def test_killed_between_pack_and_index(made):
+    """Without its index a pack is not there, and the records still are."""
+    records, store, directory = made
+    held = {p: p.read_bytes() for p in store.root.glob("??/*")}
+    list(pack([directory]))
+    [index] = store.root.glob("packs/*.json")
+    index.unlink()
+    for path, content in held.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    assert [Store(store.root).get(r["key"]) for r in records] == records
+    list(pack([directory]))
+    assert [Store(store.root).get(r["key"]) for r in records] == records
+
+
+def test_only_what_is_finished_is_packed(made):
+    records, store, directory = made
+    path = store.path(records[0]["key"])
+    path.write_text(json.dumps(records[0] | {"status": "failed", "reason": "boom"}, indent=1))
+    assert list(pack([directory])) == [(directory, 1, 1)]
+    assert path.exists()
+    assert Store(store.root).status(records[0]["key"]) == "failed"
+
+
+def test_a_damaged_pack_is_named(made):
+    records, store, directory = made
+    list(pack([directory]))
+    [archive] = store.root.glob("packs/*.zip")
+    archive.write_bytes(b"not a zip")
+    with pytest.raises(ResultsError, match="not a readable pack of records"):
+        Store(store.root).get(records[0]["key"])
+    archive.with_suffix(".json").write_text("{")
+    with pytest.raises(ResultsError, match="not a readable index of records"):
+        Store(store.root).get(records[0]["key"])
+
+
+def test_a_pack_of_an_older_version_without_all_columns_is_read_record_by_record(made):
+    _, store, directory = made
+    before = gather([directory])
+    list(pack([directory]))
+    [path] = store.root.glob("packs/*.json")
+    index = json.loads(path.read_text())
+    for entry in index["fits"].values():
+        del entry["row"]["auroc"]
+    path.write_text(json.dumps(index))
+    assert gather([directory]).equals(before)
+
+
+def test_members_are_the_files_as_they_were(made):
+    records, store, directory = made
+    content = store.path(records[0]["key"]).read_bytes()
+    list(pack([directory]))
+    with zipfile.ZipFile(next(store.root.glob("packs/*.zip"))) as archive:
+        assert archive.read(f"{records[0]['key']}.json") == content
+    assert set(row(records[0])) >= {"key", "balanced_accuracy"}
+
+
+def test_nothing_to_pack(tmp_path):
+    with pytest.raises(ResultsError, match="lists no fits"):
+        list(pack([tmp_path]))
