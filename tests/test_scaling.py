@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from anndata import AnnData
 
+from beyondlinear.data.whole_store import over_whole_store
 from beyondlinear.scaling import fit_preparation
 
 
@@ -62,3 +64,39 @@ def test_the_matrix_is_left_as_it_was():
     out = fit_preparation(x, np.arange(9), top_variance=None, scale="none").apply(x, np.arange(9))
     out += 1
     assert np.array_equal(x, before)
+
+
+def store_of_four_samples() -> AnnData:
+    """The task has the first two of four samples: gene a is 0 2 | 8 10, b 1 3 | 1 3, c 4 4 | 4 0."""
+    adata = AnnData(np.array([[0, 1, 4], [2, 3, 4]], np.float32))
+    adata.var["min"], adata.var["max"] = [0.0, 1.0, 0.0], [10.0, 3.0, 4.0]
+    adata.var["variance"] = [68 / 3, 4 / 3, 4.0]
+    adata.var["variance_log2p1"] = [np.var(np.log2([1, 3, 9, 11]), ddof=1), 1 / 3, np.log2(5) ** 2 / 4]
+    return adata
+
+
+def test_over_the_whole_store_the_task_s_samples_are_scaled_by_all_samples():
+    adata = store_of_four_samples()
+    whole = over_whole_store(adata, "none", scaled=False)
+    x, rows = adata.X, np.arange(2)
+    ready = fit_preparation(x, rows, top_variance=2, scale="minmax", whole_store=whole)
+    assert ready.genes.tolist() == [0, 2]  # of the task's two samples c is constant
+    np.testing.assert_allclose(ready.apply(x, rows), [[0, 1], [0.2, 1]], rtol=1e-6)
+    # GTEx ranks after 0-1 scaling: 68/300, 1/3, 1/4
+    scaled = over_whole_store(adata, "none", scaled=True)
+    np.testing.assert_allclose(scaled.spread, [68 / 300, 1 / 3, 1 / 4])
+    assert fit_preparation(x, rows, top_variance=2, scale="none", whole_store=scaled).genes.tolist() == [1, 2]
+    # without it, the samples of the task: b is 0 and 1, c constant
+    np.testing.assert_allclose(
+        fit_preparation(x, rows, top_variance=None, scale="minmax").apply(x, rows), [[0, 0, 0], [1, 1, 0]]
+    )
+
+
+def test_over_the_whole_store_on_a_log_scale():
+    adata = store_of_four_samples()
+    whole = over_whole_store(adata, "log2p1", scaled=False)
+    np.testing.assert_allclose(whole.largest, np.log2([11, 4, 5]), rtol=1e-6)
+    np.testing.assert_allclose(whole.smallest, [0, 1, 0], atol=1e-6)
+    assert whole.spread[1] == 1 / 3
+    assert over_whole_store(adata, ["cpm", "log2p1"], scaled=False) is None
+    assert adata.X[1, 0] == 2

@@ -81,7 +81,7 @@ class MatchedNull:
     def apply(self, samples: Samples, seed: int, setting: Setting) -> Controlled:
         random = stream(seed, "control", "matched_null", self.draw)
         noise = random.standard_normal(samples.x.shape, dtype=np.float32)
-        return replace(samples, x=noise), {"bayes_accuracy": 1 / len(samples.classes)}
+        return replace(samples, x=noise, whole_store=None), {"bayes_accuracy": 1 / len(samples.classes)}
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,13 @@ class Bench:
         return self.cfg.protocol.fit_on.name == "all"
 
     def learn(self, rows: np.ndarray) -> Preparation:
-        """Gene selection and scaling, learnt from these rows."""
+        """Gene selection and scaling, learnt from these rows, or over the whole store where the protocol fits on all."""
         return fit_preparation(
-            self.samples.x, rows, top_variance=self.cfg.select.top_variance, scale=self.cfg.scale.name
+            self.samples.x,
+            rows,
+            top_variance=self.cfg.select.top_variance,
+            scale=self.cfg.scale.name,
+            whole_store=self.samples.whole_store if self.fits_on_all else None,
         )
 
     def rows(self, name: str, where: np.ndarray, x: np.ndarray) -> Rows:

@@ -101,6 +101,8 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
         return
     bench = Bench(cfg, config, samples, fingerprint, splitter, removal, model, tuning, training, store, directory)
     can_pretrain(bench)
+    if bench.fits_on_all and samples.whole_store is not None:
+        log.info("genes are chosen and scaled to 0–1 over all samples of the prepared store (protocol.fit_on=all)")
     fits = [
         Fit(fold, float(fraction), fit_key(config, fingerprint, fold, fraction, pretrained), pretrained)
         for fold in splitter.outer(samples, cfg.seed)

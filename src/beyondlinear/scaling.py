@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from beyondlinear.data.whole_store import WholeStore
+
 BLOCK = 256  # rows; a block of 5,000 genes in float64 is 10 MB
 
 
@@ -38,13 +40,19 @@ class Preparation:
 
 
 def fit_preparation(
-    x: np.ndarray, rows: np.ndarray, *, top_variance: int | None, scale: Literal["none", "standardise", "minmax"]
+    x: np.ndarray,
+    rows: np.ndarray,
+    *,
+    top_variance: int | None,
+    scale: Literal["none", "standardise", "minmax"],
+    whole_store: WholeStore | None = None,
 ) -> Preparation:
     """Learn the gene selection and the scaling from the given rows of x, in one pass in float64.
 
     :param top_variance: keep the genes with the largest variance over `rows` (in their order in x); None keeps all
     :param scale: "standardise" to mean 0 and standard deviation 1 (over n), "minmax" to 0–1, each per gene over `rows`;
         a gene that is constant there becomes 0
+    :param whole_store: select and scale to 0–1 by all samples of the store in place of `rows`
     """
     n_genes = x.shape[1]
     select = top_variance is not None and top_variance < n_genes
@@ -53,6 +61,9 @@ def fit_preparation(
     mean, squares = np.zeros(n_genes), np.zeros(n_genes)
     low, high = np.full(n_genes, np.inf), np.full(n_genes, -np.inf)
     seen = 0
+    if whole_store is not None and scale != "standardise":
+        rows = rows[:0]
+        low, high = whole_store.smallest.astype(np.float64), whole_store.largest.astype(np.float64)
     for i in range(0, len(rows), BLOCK):
         block = x[rows[i : i + BLOCK]].astype(np.float64)
         n, block_mean = len(block), block.mean(0)
@@ -66,7 +77,7 @@ def fit_preparation(
     constant = low == high
     genes = None
     if select:
-        variance = np.where(constant, 0.0, squares)
+        variance = np.where(constant, 0.0, squares) if whole_store is None else whole_store.spread
         genes = np.sort(np.argsort(-variance, kind="stable")[:top_variance])
     if scale == "none":
         return Preparation(genes, None, None)

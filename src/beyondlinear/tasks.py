@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from beyondlinear.data.whole_store import KEY, WholeStore
 from beyondlinear.errors import DataError, choices
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Samples:
     x: (n_samples, n_genes) float32, C-contiguous; codes: (n_samples,) int64, positions in `classes`;
     groups: (n_samples,) int64, equal where two samples must stay on one side of a split;
     strata: (n_samples,) int64, what outer folds are stratified by, where it is not `codes`: a control's folds are those of the
-    real labels.
+    real labels; whole_store: of a prepared store, for protocols that scale and rank genes over all its samples.
     """
 
     x: np.ndarray
@@ -35,6 +36,7 @@ class Samples:
     gene_ids: np.ndarray
     dropped: dict[str, int] = field(default_factory=dict)
     strata: np.ndarray | None = None
+    whole_store: WholeStore | None = None
 
     @property
     def strata_or_codes(self) -> np.ndarray:
@@ -52,6 +54,8 @@ class Samples:
             digest.update(np.ascontiguousarray(array).data.cast("B"))
         for words in (self.classes, self.sample_ids, self.gene_ids):
             digest.update("\0".join(map(str, words)).encode() + b"\1")
+        if self.whole_store is not None:
+            digest.update(self.whole_store.bytes())
         return digest.hexdigest()
 
 
@@ -120,6 +124,7 @@ class Task:
             obs=obs if complete else obs.iloc[rows],
             gene_ids=adata.var_names.to_numpy(dtype=str),
             dropped=dropped,
+            whole_store=adata.uns.get(KEY),
         )
 
     def _wanted(self, counts: pd.Series) -> list[str]:

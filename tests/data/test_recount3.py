@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mirror import serve
+from omegaconf import OmegaConf
 from trees import write_tree
 
 from beyondlinear.data import recount3_parts
@@ -20,7 +21,9 @@ from beyondlinear.data.recount3 import Recount3
 from beyondlinear.data.recount3_tree import Tree, exonic_lengths, read_index
 from beyondlinear.data.store import Store
 from beyondlinear.errors import DataError
+from beyondlinear.parts import Bench
 from beyondlinear.splits import Splitter
+from beyondlinear.tasks import Task
 
 TREE = Tree()
 GENES = 400
@@ -364,3 +367,28 @@ def test_the_genuine_miniature(shared, tmp_path):
 def test_the_number_of_threads_does_not_change_the_store(tree, everything, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 5)
     assert recount3(tree, tmp_path, scope="all").prepare().check() == everything.check()
+
+
+@pytest.mark.parametrize(("protocol", "scope"), [("paper", "all"), ("paper", "labelled"), ("sound", "all")])
+def test_only_the_paper_with_everything_in_scope_scales_over_the_store(protocol, scope, tree, tmp_path):
+    source = recount3(tree, tmp_path, scope=scope, transform="none")
+    adata = source.load()
+    samples = Task("tissue", ["Blood", "Brain"]).select(adata, np.arange(adata.n_obs))
+    cfg = {
+        "protocol": {"fit_on": {"name": "all" if protocol == "paper" else "fit"}},
+        "select": {"top_variance": 50},
+        "scale": {"name": "minmax"},
+    }
+    bench = Bench(OmegaConf.create(cfg), {}, samples, "", *[None] * 7)
+    n = len(samples.codes)
+    rows = np.arange(n) if protocol == "paper" else np.arange(0, n, 2)
+    ready = bench.learn(rows)
+    everything = source.store().read().X if scope == "all" else samples.x
+    over = (
+        everything.astype(np.float64) if protocol == "paper" and scope == "all" else samples.x[rows].astype(np.float64)
+    )
+    expected = np.sort(np.argsort(-over.var(0), kind="stable")[:50])
+    assert ready.genes.tolist() == expected.tolist()
+    low, high = over.min(0)[expected], over.max(0)[expected]
+    np.testing.assert_allclose(ready.shift, low, rtol=1e-6)
+    np.testing.assert_allclose(ready.factor, 1 / (high - low), rtol=1e-6)

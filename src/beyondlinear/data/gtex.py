@@ -24,6 +24,7 @@ from beyondlinear.data.statistics import RunningStatistics, most_variable
 from beyondlinear.data.store import COLUMNS, ROWS, Store, StoreWriter, disk, one_writer
 from beyondlinear.data.transforms import Transform
 from beyondlinear.data.transforms import transform as apply_transform
+from beyondlinear.data.whole_store import KEY, over_whole_store
 from beyondlinear.errors import DataError, choices
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,10 @@ class Gtex:
         labelled = obs[self.label].notna().to_numpy()
         adata = store.read(samples=None if labelled.all() else np.flatnonzero(labelled))
         log.info("gtex: %s samples × %s genes from %s", f"{adata.n_obs:,}", f"{adata.n_vars:,}", store.path)
-        return apply_transform(adata, self.transform)
+        whole = over_whole_store(adata, self.transform, scaled=True)
+        adata = apply_transform(adata, self.transform)
+        adata.uns[KEY] = whole
+        return adata
 
     @property
     def files(self) -> Release:

@@ -30,6 +30,7 @@ from beyondlinear.data.statistics import RunningStatistics, most_variable
 from beyondlinear.data.store import Store, StoreWriter, disk, even_blocks, one_writer
 from beyondlinear.data.transforms import Transform
 from beyondlinear.data.transforms import transform as apply_transform
+from beyondlinear.data.whole_store import KEY, over_whole_store
 from beyondlinear.errors import DataError, choices
 
 log = logging.getLogger(__name__)
@@ -60,14 +61,17 @@ class Recount3:
         """The runs that carry the label, transformed; the store is prepared first where it is not.
 
         :returns: X (n_runs, n_genes) float32; obs: study, biosample, experiment, tissue, sex, …; var: statistics of each gene
-            over the whole store, as TPM
+            over the whole store, as TPM; uns: with scope=all the same on the scale of X, for protocol=paper
         :raises DataError: what the mirrors or files lack
         """
         store = self.prepare()
         labelled = store.obs()[self.label].notna().to_numpy()
         adata = store.read(samples=None if labelled.all() else np.flatnonzero(labelled))
+        whole = over_whole_store(adata, self.transform, scaled=False) if self.scope == "all" else None
         log.info("recount3: %s runs × %s genes from %s", f"{adata.n_obs:,}", f"{adata.n_vars:,}", store.path)
-        return apply_transform(adata, self.transform)
+        adata = apply_transform(adata, self.transform)
+        adata.uns[KEY] = whole
+        return adata
 
     def store(self) -> Store:
         """Where the prepared store is, or will be.
