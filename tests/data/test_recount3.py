@@ -392,3 +392,9 @@ def test_only_the_paper_with_everything_in_scope_scales_over_the_store(protocol,
     low, high = over.min(0)[expected], over.max(0)[expected]
     np.testing.assert_allclose(ready.shift, low, rtol=1e-6)
     np.testing.assert_allclose(ready.factor, 1 / (high - low), rtol=1e-6)
+
+
+def test_a_cache_that_cannot_be_written_is_named(tree, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match=r"dataset.cache: '.*file' cannot be used \(Not a directory.*dataset.cache=…"):
+        recount3(tree, tmp_path / "file").prepare()

@@ -158,7 +158,8 @@ class _Rates:
             np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
             if self.array is not None:
                 for run, factor in zip(used, scale, strict=True):
-                    (self.array[run] * factor).astype(np.float32).tofile(file)
+                    _scale(self.array[run], factor)
+                    self.array[run].tofile(file)
                 return
             head = file.tell()
             step = max(1, _IN_MEMORY // (4 * n_runs))
@@ -179,6 +180,12 @@ class _Rates:
         if self.file is not None:
             self.file.close()
             self.scratch.unlink(missing_ok=True)
+
+
+@numba.njit(nogil=True, cache=True)
+def _scale(row: np.ndarray, factor: float) -> None:
+    for g in range(len(row)):
+        row[g] *= factor  # in float64, rounded once
 
 
 @numba.njit(nogil=True, cache=True)
