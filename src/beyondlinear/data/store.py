@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import zarr
@@ -74,8 +74,7 @@ class StoreWriter:
         expected = -(-self.shape[0] // ROWS) * -(-self.shape[1] // COLUMNS)
         if len(self.digests) != expected:
             raise AssertionError(f"{len(self.digests)} of {expected} chunks were written")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*autosharding.*")  # of anndata 0.13
+        with anndata.settings.override(auto_shard_zarr_v3=False):  # said, since anndata means to change its default
             # categories, since AnnData writes a missing word among words as the word "None"
             words = obs.select_dtypes("object")
             write_elem(self.root, "obs", obs.astype(dict.fromkeys(words, "category")))
