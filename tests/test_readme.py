@@ -131,6 +131,7 @@ SMALL = {
     "erasers": "--n 300 --p 60 --classes 3",
     "resistant": "--n 200 --p 6 --folds 2 --trees 5 --data bernoulli counts --candidates none split thinning",
     "prepare": "--samples 30 --genes 50 --repeats 1",
+    "inference": "--sets 4",
     "residual_test": "--sets 6 --first 1 --n 60 --p 5 --statistics pairs",
 }
 
