@@ -115,6 +115,7 @@ def test_every_command_runs(desk):
                 "prepare": "content",
                 "neptune-export": "fits written to",
             }
+            said |= {"test": "bootstrap draws", "erase": "erased as in", "prepare": "content", "report": "this took"}
             places = mirror("recount3")[:2] if "prepare" in line else []
             assert said[line.split()[1]] in call(" ".join([line, *places]), desk).stdout
         else:
@@ -132,6 +133,7 @@ SMALL = {
     "resistant": "--n 200 --p 6 --folds 2 --trees 5 --data bernoulli counts --candidates none split thinning",
     "prepare": "--samples 30 --genes 50 --repeats 1",
     "inference": "--sets 4",
+    "report": "--fits 240",
     "residual_test": "--sets 6 --first 1 --n 60 --p 5 --statistics pairs",
 }
 

@@ -81,6 +81,15 @@ def test(arguments: argparse.Namespace) -> None:
     print_verdicts(gather(arguments.directories), Console(width=None if sys.stdout.isatty() else 200))
 
 
+def report(arguments: argparse.Namespace) -> None:
+    """Figures (PNG, SVG, PDF), tables (CSV) and one page, index.html, from run or sweep directories, with the verdict."""
+    from beyondlinear.report.write import write_report
+
+    for verdict in write_report(arguments.directories, arguments.out, arguments.store):
+        for sentence in verdict.sentences:
+            print(f"{sentence.text} [{', '.join(sentence.rows)}]" if sentence.rows else sentence.text)
+
+
 def erase(arguments: argparse.Namespace) -> None:
     """Put new samples through the frozen eraser of a fit (signal_removal=train, train_projection or quadratic)."""
     from beyondlinear.removal.frozen import erase
@@ -170,6 +179,11 @@ def main() -> None:
     verb = verbs.add_parser("test", help=test.__doc__, description=test.__doc__)
     verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories")
     verb.set_defaults(run=test)
+    verb = verbs.add_parser("report", help=report.__doc__, description=report.__doc__)
+    verb.add_argument("directories", nargs="+", metavar="DIR", help="run or sweep directories, or a store of records")
+    verb.add_argument("-o", "--out", metavar="DIR", default="report", help="where to write it (default: report)")
+    verb.add_argument("--store", metavar="DIR", help="where the records are now, if they were moved")
+    verb.set_defaults(run=report)
     verb = verbs.add_parser("erase", help=erase.__doc__, description=erase.__doc__)
     verb.add_argument("record", metavar="RECORD", help="the record of a fit (.json)")
     verb.add_argument(

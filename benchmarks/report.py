@@ -1,0 +1,152 @@
+"""How long a report of many fits takes, on records that are made up: a made-up sweep in the true format.
+
+python benchmarks/report.py [--fits 10000]
+"""
+
+import argparse
+import hashlib
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from beyondlinear.ledger import Sheet, sheet_path
+from beyondlinear.report.write import write_report
+from beyondlinear.results import Store, write_json
+
+FOLDS, CLASSES = 5, ("class_0", "class_1")
+
+
+def make(
+    folder: Path,
+    *,
+    datasets: tuple[str, ...] = ("made_up",),
+    models: tuple[str, ...] = ("ridge_logistic", "three_layer"),
+    removals: tuple[str, ...] = ("none", "split"),
+    seeds: int = 1,
+    fractions: tuple[float, ...] = (0.5, 1.0),
+    gain: float = 0.0,
+    classes: tuple[str, ...] = CLASSES,
+    n_samples: int = 200,
+    folds: int = FOLDS,
+    controls: int = 0,
+) -> Path:
+    """A sweep directory with its store. Ridge is right in 80 % of the held-out samples, other models in `gain` more; after
+    removal ridge is at chance. Two samples are a group. controls: draws of linear labels, where all models are as good."""
+    store = Store(folder / "records")
+    rng = np.random.default_rng(0)
+    ids = np.array([f"s{i}" for i in range(n_samples)])
+    codes, groups = np.arange(n_samples) // 2 % len(classes), np.arange(n_samples) // 2
+    none = np.full(n_samples, -1)
+    for d, dataset in enumerate(datasets):
+        Sheet(ids, groups, codes, list(classes), none, none).write(sheet_path(store.root, f"print{d}"))
+        for model in models:
+            for removal in removals:
+                for draw in range(-1, controls):
+                    for seed in range(seeds):
+                        spec = dataset, f"print{d}", model, removal, draw, seed
+                        _run(folder, store, rng, spec, codes, groups, ids, fractions, gain, classes, folds)
+    return folder
+
+
+def _run(
+    folder: Path,
+    store: Store,
+    rng: np.random.Generator,
+    spec: tuple[str, str, str, str, int, int],
+    codes: np.ndarray,
+    groups: np.ndarray,
+    ids: np.ndarray,
+    fractions: tuple[float, ...],
+    gain: float,
+    classes: tuple[str, ...],
+    folds: int,
+) -> None:
+    dataset, fingerprint, model, removal, draw, seed = spec
+    control = "none" if draw < 0 else "linear_labels"
+    names = {"dataset": dataset, "task": "label", "model": model, "signal_removal": removal, "control": control}
+    names |= {"split": "group", "protocol": "sound", "tuning": "none"}
+    config = {
+        "seed": seed,
+        "dataset": {"name": dataset},
+        "split": {"name": "group", "group": "donor", "tune_share": 0.2},
+    }
+    config |= {"control": {"name": control, "draw": draw, "direction": "fitted"}, "model": {"name": model}}
+    config |= {"protocol": {"name": "sound", "fit_on": "fit"}, "scale": "standardise"}
+    n, k = len(codes), len(classes)
+    data = {"fingerprint": fingerprint, "n_samples": n, "n_groups": int(groups.max()) + 1, "n_genes": 50}
+    data |= {"classes": list(classes), "dropped": {}, "confounding": None}
+    data |= {"bayes_accuracy": 0.8, "control": {"agreement": 0.8}} if draw >= 0 else {}
+    accuracy = 0.8 + (gain if model != "ridge_logistic" and draw < 0 else 0.0)
+    if removal != "none" and model == "ridge_logistic":
+        accuracy = 1 / k
+    order = np.random.default_rng(seed).permutation(groups.max() + 1)
+    listed = []
+    for fold in range(folds):
+        held = np.flatnonzero(np.isin(groups, order[fold :: max(folds, 2)]))
+        for fraction in fractions:
+            key = hashlib.sha256(f"{spec}{fold}{fraction}".encode()).hexdigest()[:32]
+            right = rng.random(len(held)) < accuracy
+            predicted = np.where(right, codes[held], (codes[held] + 1) % k)
+            scores = np.eye(k)[predicted] * 2.0
+            p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+            confusion = np.zeros((k, k), dtype=int)
+            np.add.at(confusion, (codes[held], predicted), 1)
+            recall = float(np.mean([right[codes[held] == c].mean() for c in np.unique(codes[held])]))
+            n_train = int(fraction * (n - len(held)))
+            history = [{"epoch": e, "tune_loss": 0.7 / (e + 1), "train_loss": 0.6 / (e + 1)} for e in range(10)]
+            record = {"key": key, "names": names, "seed": seed, "fold": fold, "fraction": fraction, "pretrained": None}
+            record |= {"data": data, "config": config, "status": "done", "audit": [], "confusion": confusion.tolist()}
+            record["counts"] = {
+                "n_train": n_train,
+                "n_fit": n_train,
+                "n_tune": 0,
+                "n_validation": len(held),
+                "n_classes": k,
+            }
+            record["metrics"] = {"balanced_accuracy": recall, "accuracy": float(right.mean()), "log_loss": 0.4}
+            record["training"] = {"epochs": 10, "history": history if "layer" in model else []}
+            record["circumstances"] = {
+                "seconds": 1.0,
+                "threads": 1,
+                "versions": {"beyondlinear": "0.1.0"},
+                "commit": "abc",
+            }
+            store.put(
+                record,
+                {"sample_id": ids[held], "code": codes[held], "classes": np.array(classes), "scores": scores}
+                | {"probabilities": p},
+            )
+            listed.append({"key": key, "fold": fold, "fraction": fraction, "pretrained": None})
+    run = {"store": str(store.root), "names": names, "seed": seed, "config": config, "fits": listed}
+    write_json(folder / f"fits_{'_'.join(map(str, spec[1:]))}.json", run)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--fits", type=int, default=10000)
+    arguments = parser.parse_args()
+    fractions = tuple(round(0.1 * i, 1) for i in range(1, 11))
+    seeds = max(1, arguments.fits // (3 * 4 * 2 * FOLDS * 10))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "sweep"
+        models = ("ridge_logistic", "linear_svm", "three_layer", "five_layer")
+        datasets = ("first", "second", "third")
+        make(folder, datasets=datasets, models=models, seeds=seeds, fractions=fractions)
+        n = sum(1 for _ in (folder / "records").glob("??/*.json"))
+        started = time.monotonic()
+        write_report([str(folder)], Path(temporary) / "report")
+        seconds = time.monotonic() - started
+        size = (Path(temporary) / "report" / "index.html").stat().st_size / 1e6
+    table = Table()
+    for column in ("fits", "seconds", "fits a second", "page, MB"):
+        table.add_column(column, justify="right")
+    table.add_row(f"{n:,}", f"{seconds:.1f}", f"{n / seconds:,.0f}", f"{size:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""What lies in run and sweep directories, read so that nothing is hidden: what is damaged, missing or never begun is named."""
+
+import math
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from beyondlinear import tables
+from beyondlinear.errors import ResultsError
+from beyondlinear.results import Store, read_json, read_record
+
+# a variant of the data makes another panel, any other variant another learner
+_OF_DATA = ("dataset.", "task.", "split.", "select.", "control.")
+_BETWEEN_VARIANTS = re.compile(r", (?=[a-z_]+(?:\.[A-Za-z_0-9]+)*=)")
+_HEAVY = ("traceback", "ledger", "config")  # of a record; the config of its run stands for its own
+
+
+@dataclass(frozen=True)
+class Problem:
+    """kind: unreadable, missing, failed, skipped, gap or limit; count: of fits, where they can be counted."""
+
+    kind: str
+    text: str
+    count: int | None = None
+
+
+@dataclass
+class Reading:
+    """fits: one row a fit (`tables.COLUMNS`, panel, learner); records by key, stores by key; tests: residual-prediction tests;
+    commands: as they were given; problems: what a reader must know is not there."""
+
+    fits: pd.DataFrame
+    records: dict[str, dict[str, Any]]
+    stores: dict[str, Path]
+    tests: list[dict[str, Any]]
+    commands: list[str]
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def done(self) -> pd.DataFrame:
+        return self.fits[self.fits.status == "done"]
+
+
+def read(directories: Sequence[str | Path], store: str | None = None) -> Reading:
+    """All that directories hold.
+
+    :param store: where the records are now, if they were moved since
+    :raises ResultsError: a directory that does not exist, or nothing to report in any
+    """
+    found: dict[str, dict[str, Any]] = {}
+    stores: dict[str, Path] = {}
+    tests: dict[str, dict[str, Any]] = {}
+    problems: list[Problem] = []
+    commands: list[str] = []
+    if store is not None and not Path(store).is_dir():
+        raise ResultsError(f"--store {store} is not a directory")
+    for directory in map(Path, directories):
+        if not directory.is_dir():
+            raise ResultsError(f"{directory} is not a directory")
+        lists = sorted(directory.rglob("fits_*.json"))
+        for path in lists:
+            _read_run(path, store, found, stores, problems)
+        for path in sorted(directory.rglob("test_*.json")):
+            try:
+                test = read_json(path)
+                if not {"verdict", "names", "data", "key"} <= test.keys():
+                    raise ResultsError(f"{path} is no residual-prediction test")
+                tests[test["key"]] = test
+            except ResultsError as e:
+                problems.append(Problem("unreadable", str(e)))
+        if not lists:
+            for path in sorted(directory.glob("??/*.json")):
+                record = _record(path, problems)
+                if record is not None:
+                    config = record.get("config", {})
+                    found[record["key"]] = _light(record) | {"config": config}
+                    stores[record["key"]] = directory.absolute()
+        commands += _commands(directory, problems)
+    if not found and not tests:
+        unreadable = "; ".join(p.text for p in problems)
+        raise ResultsError(
+            f"nothing to report in {', '.join(map(str, directories))}: no fits and no residual-prediction tests. Give run or "
+            f"sweep directories (outputs/runs/…, multirun/…) or a store of records{'. ' + unreadable if unreadable else ''}"
+        )
+    readable = {k: r for k, r in found.items() if _has_a_row(r, problems)}
+    fits = with_panels(tables.as_table(list(readable.values())), readable)
+    return Reading(fits, readable, stores, list(tests.values()), list(dict.fromkeys(commands)), problems)
+
+
+def _read_run(
+    path: Path, store: str | None, found: dict[str, Any], stores: dict[str, Path], problems: list[Problem]
+) -> None:
+    try:
+        run = read_json(path)
+        records, fits, said = Store(store or run["store"]), run["fits"], {k: run[k] for k in ("names", "config")}
+    except (ResultsError, KeyError, TypeError) as e:
+        problems.append(
+            Problem("unreadable", f"the list of fits {path} cannot be read ({e}); its fits are not in this report")
+        )
+        return
+    for fit in fits:
+        where = records.path(fit["key"])
+        record = _record(where, problems) if where.exists() else None
+        status = "unreadable" if where.exists() else "missing"
+        if record is not None and record.get("status") == "done" and not where.with_suffix(".npz").exists():
+            record, status = None, "missing"
+        found[fit["key"]] = _light(record or {**fit, "seed": run.get("seed"), "status": status}) | said
+        stores[fit["key"]] = records.root
+
+
+def _record(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
+    try:
+        return read_record(path)
+    except ResultsError as e:
+        problems.append(Problem("unreadable", str(e), 1))
+        return None
+
+
+def _light(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in record.items() if k not in _HEAVY}
+
+
+def _has_a_row(record: dict[str, Any], problems: list[Problem]) -> bool:
+    try:
+        row = tables.row(record)
+        for name in (*tables.METRICS, "fraction", *tables.COUNTS):
+            pd.to_numeric(pd.Series([row[name]]), errors="raise")
+        return True
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
+        text = (
+            f"record {record.get('key')} is damaged ({type(e).__name__}: {e}); delete it and its fit will be made again"
+        )
+        problems.append(Problem("unreadable", text, 1))
+        return False
+
+
+def _commands(directory: Path, problems: list[Problem]) -> list[str]:
+    """The commands that made the runs, and whether every run of a sweep was begun."""
+    commands = []
+    sweeps = sorted(directory.rglob("multirun.yaml"))
+    for path in sweeps:
+        try:
+            hydra = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]
+            given = [*hydra["overrides"]["task"], *hydra["overrides"]["hydra"]]
+            commands.append(shlex.join(["python", "train.py", "-m", *given]))
+            swept = {k: f"{k}={v}" for k, v in (hydra["sweeper"].get("params") or {}).items()}
+            swept |= {o.split("=")[0]: o for o in hydra["overrides"]["task"]}
+            parsed = OverridesParser.create().parse_overrides(list(swept.values()))
+            expected = math.prod(len(list(o.sweep_iterator())) for o in parsed if o.is_sweep_override())
+        except Exception as e:  # a file that Hydra or somebody else wrote; the report does not rest on it
+            problems.append(
+                Problem(
+                    "limit", f"{path} cannot be read ({type(e).__name__}), so whether its sweep is whole is unknown"
+                )
+            )
+            continue
+        begun = sum(1 for sub in path.parent.iterdir() if (sub / ".hydra").is_dir())
+        if begun < expected:
+            text = f"the sweep {path.parent} has {expected:,} runs, of which {begun:,} were begun; its command makes the others"
+            problems.append(Problem("gap", text))
+    for path in sorted(directory.rglob(".hydra/overrides.yaml")):
+        if any(sweep.parent in path.parents for sweep in sweeps):
+            continue
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+        commands.append(shlex.join(["python", "train.py", *map(str, given)]))
+    return commands
+
+
+def with_panels(fits: pd.DataFrame, records: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Two columns more: panel, what is predicted in which data and how it is split; learner, the model and how it was set."""
+    fits = fits.copy()
+    if fits.empty:
+        return fits.assign(panel=pd.Series(dtype=object), learner=pd.Series(dtype=object))
+    varies = {c: fits[c].nunique(dropna=False) > 1 for c in ("task", "split", "protocol", "tuning", "pretrained")}
+    classes = {k: tuple((r.get("data") or {}).get("classes") or ()) for k, r in records.items()}
+    several = {
+        name: len({classes[k] for k in group.key if classes[k]}) > 1
+        for name, group in fits.groupby(["dataset", "task"])
+    }
+    panels, learners, settings = [], [], []
+    for _, fit in fits.iterrows():
+        variants = _BETWEEN_VARIANTS.split(fit.variant) if fit.variant else []
+        of_data = [v for v in variants if v.startswith(_OF_DATA) and not v.startswith("control.")]
+        panel = [str(fit.dataset)]
+        if varies["task"]:
+            panel.append(str(fit.task))
+        if several[fit.dataset, fit.task] and classes[fit.key]:
+            names = classes[fit.key]
+            panel.append(" / ".join(names) if len(names) <= 3 else f"{len(names)} classes")
+            of_data = [v for v in of_data if not v.startswith("task.classes=")]
+        if varies["split"]:
+            panel.append(f"split {fit.split}")
+        learner = [str(fit.model)]
+        learner += [f"{c} {fit[c]}" for c in ("protocol", "tuning") if varies[c] and fit[c] != "none"]
+        if varies["pretrained"] and fit.pretrained is not None and not pd.isna(fit.pretrained):
+            learner.append("pretrained" if fit.pretrained else "not pretrained")
+        panels.append(", ".join([*panel, *of_data]))
+        learners.append(", ".join(learner))
+        settings.append([v for v in variants if not v.startswith(_OF_DATA)])
+    fits = fits.assign(panel=panels, learner=learners, settings=settings)
+    for _, same in fits.groupby(
+        ["panel", "learner"], sort=False
+    ):  # what is set alike in all of them distinguishes none
+        alike = set.intersection(*map(set, same.settings))
+        for at in same.index:
+            own = [v for v in fits.at[at, "settings"] if v not in alike]
+            fits.at[at, "learner"] = ", ".join([fits.at[at, "learner"], *own])
+    return fits.drop(columns="settings")

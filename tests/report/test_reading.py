@@ -1,0 +1,104 @@
+"""Nothing is hidden: damaged, missing, unbegun and mixed records are named, and what can be said is said."""
+
+import json
+
+import pytest
+
+from beyondlinear.errors import ResultsError
+from beyondlinear.report.gaps import find_gaps
+from beyondlinear.report.reading import read
+from beyondlinear.report.summaries import cells, comparisons, excesses, residual_tests
+from beyondlinear.report.verdict import verdicts
+
+
+def judged(reading):
+    tables = {"cells": cells(reading)[0], "comparisons": comparisons(reading), "excess": excesses(reading)}
+    return verdicts(reading, tables | {"tests": residual_tests(reading)})
+
+
+def texts(reading) -> str:
+    return "\n".join(f"{p.kind}: {p.text}" for p in find_gaps(reading))
+
+
+def test_nothing_to_report(tmp_path):
+    with pytest.raises(ResultsError, match="nothing to report"):
+        read([tmp_path])
+    with pytest.raises(ResultsError, match="is not a directory"):
+        read([tmp_path / "absent"])
+
+
+def test_a_corrupt_record_costs_its_fit_alone(make_sweep, tmp_path):
+    make_sweep(tmp_path)
+    first, second = sorted((tmp_path / "records").glob("??/*.json"))[:2]
+    first.write_text("{")
+    record = json.loads(second.read_text())
+    record["metrics"] = "high"
+    second.write_text(json.dumps(record))
+    reading = read([tmp_path])
+    assert len(reading.done) == 2 * 2 * 5 * 2 - 2
+    said = texts(reading)
+    assert str(first) in said
+    assert "is damaged" in said
+    assert judged(reading)[0].limits.text.count("samples")
+
+
+def test_a_lost_record_is_missing_and_a_whole_cell_is_a_gap(make_sweep, tmp_path):
+    make_sweep(tmp_path)
+    next((tmp_path / "records").glob("??/*.json")).unlink()
+    next(p for p in tmp_path.glob("fits_*") if "three_layer_split" in p.name).unlink()
+    said = texts(read([tmp_path]))
+    assert "three_layer, removal split, control none: no fit at all" in said
+    assert "missing: " in said
+
+
+def test_a_sweep_that_was_cut_off(make_sweep, tmp_path):
+    make_sweep(tmp_path)
+    given = "hydra:\n  overrides: {task: ['seed=0,1', 'model=a,b,c'], hydra: [hydra.sweep.dir=x]}\n  sweeper: {params: null}\n"
+    (tmp_path / "multirun.yaml").write_text(given)
+    (tmp_path / "0_first" / ".hydra").mkdir(parents=True)
+    reading = read([tmp_path])
+    assert "has 6 runs, of which 1 were begun" in texts(reading)
+    assert reading.commands == ["python train.py -m seed=0,1 model=a,b,c hydra.sweep.dir=x"]
+
+
+def test_one_fold_one_seed_no_control(make_sweep, tmp_path):
+    reading = read([make_sweep(tmp_path, folds=1)])
+    said = texts(reading)
+    assert "one fold" in said
+    assert "one seed" in said
+    assert "signal removal without control=linear_labels" in said
+    (verdict,) = judged(reading)
+    assert verdict.warranted.answer == "open"
+    assert verdict.beyond.answer == "not asked"
+    assert "that a model predicts after removal does not show it" in verdict.beyond.text
+
+
+def test_mixed_data_sets_stay_apart(make_sweep, tmp_path):
+    reading = read([make_sweep(tmp_path, datasets=("first", "second"))])
+    assert [v.panel for v in judged(reading)] == ["first", "second"]
+
+
+def test_a_better_model_is_warranted_and_an_equal_one_is_not(make_sweep, tmp_path):
+    better = read([make_sweep(tmp_path / "a", gain=0.15, n_samples=2000, fractions=(1.0,))])
+    (verdict,) = judged(better)
+    assert verdict.warranted.answer == "yes"
+    row = comparisons(better).iloc[0]
+    assert row.low < 0.15 < row.high
+    assert verdict.warranted.rows == (row.id,)
+    equal = read([make_sweep(tmp_path / "b", n_samples=2000, seeds=2, fractions=(1.0,))])
+    assert judged(equal)[0].warranted.answer in ("no", "open")
+
+
+def test_predicting_after_removal_is_no_finding_unless_above_the_control(make_sweep, tmp_path):
+    """three_layer predicts at .8 after removal, real labels and linear ones alike; then real ones at .95."""
+    same = read([make_sweep(tmp_path / "a", controls=5, n_samples=600, fractions=(1.0,))])
+    assert judged(same)[0].beyond.answer == "none found"
+    above = read([make_sweep(tmp_path / "b", controls=5, n_samples=600, gain=0.15, fractions=(1.0,))])
+    assert judged(above)[0].beyond.answer == "yes"
+
+
+def test_intervals_are_over_groups(make_sweep, tmp_path):
+    found, _ = cells(read([make_sweep(tmp_path, fractions=(1.0,))]))
+    row = found[(found.learner == "ridge_logistic") & (found.signal_removal == "none")].iloc[0]
+    assert row.n_groups == 100
+    assert row.low < row.balanced_accuracy < row.high
