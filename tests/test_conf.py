@@ -117,7 +117,14 @@ def test_an_experiment_runs_narrowed_to_one_cell(train, tmp_path, experiment):
         done = train("experiment=residual_test", *small, "trainer.threads=1")
         assert re.search(r"label: .* \(p = 0.\d+, best of the statistics, 19 bootstrap draws\)", done.stdout)
         return
+    if experiment == "verdict":
+        small = ["dataset.n_samples=200", "dataset.n_genes=5", "test.draws=19", "test.statistics=[pairs]"]
+        narrow = ["model=ridge_logistic", "signal_removal=split", "control=none", "control.draw=0", *TINY, *small]
     done = train(f"experiment={experiment}", *narrow, "split.fractions=[1.0]")
+    if experiment == "verdict":
+        assert (tmp_path / "multirun" / "verdict" / "report" / "index.html").exists()
+        assert "simulated_clusters: " in done.stdout
+        assert len(list((tmp_path / "multirun" / "verdict").glob("*/test_*.json"))) == 1
     assert "Launching 1 jobs locally" in done.stdout
     assert len(list((tmp_path / "outputs" / "records").glob("??/*.json"))) == 2
     assert len(list((tmp_path / "multirun" / experiment).glob("*/fits_*.json"))) == 1

@@ -104,7 +104,9 @@ def test_every_command_runs(desk):
             overrides += ["split.folds=4" if "pretrain" in line else "split.folds=2"]
             if "artefact" in line:  # 144 runs and more, narrowed to those that the commands after it compare
                 overrides += ["model=ridge_logistic", "signal_removal=split", "control.draw=0"]
-            if "residual_test" in line:
+            if "experiment=verdict" in line:
+                overrides += ["model=ridge_logistic", "signal_removal=split", "control=none", "control.draw=0"]
+            if "residual_test" in line or "experiment=verdict" in line:
                 overrides += ["test.draws=19", "test.statistics=[pairs]"]
             call(" ".join([few, *overrides]), desk)
         elif line.startswith("beyondlinear"):

@@ -95,10 +95,12 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     described = _describe(samples, samples.fingerprint(), confounded) | known
     names = {group: config[group]["name"] for group in tables.GROUPS}
     fingerprint = described["fingerprint"]
-    if config["test"]["name"] != "none":
+    beside = config["test"].get("beside", False)
+    if config["test"]["name"] != "none" and not (beside and names["control"] != "none"):
         _announce(names, samples)
         make_verdict(build(cfg.test), config, names, described, samples, splitter, store, directory)
-        return
+        if not beside:
+            return
     bench = Bench(cfg, config, samples, fingerprint, splitter, removal, model, tuning, training, store, directory)
     can_pretrain(bench)
     if bench.fits_on_all and samples.whole_store is not None:

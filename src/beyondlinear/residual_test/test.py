@@ -83,12 +83,14 @@ class Look:
 
 @dataclass(frozen=True)
 class ResidualTest:
-    """conf/test/residual.yaml explains the keys."""
+    """conf/test/residual.yaml explains the keys. beside: says where the test is made, not what it finds, so no key of a test
+    holds it."""
 
     statistics: Annotated[Sequence[str], Field(min_length=1)] = ("pairs", "many_pairs", "components", "forest")
     draws: Annotated[int, Field(ge=19)] = 199
     n_components: Annotated[int, Field(ge=1)] = 10
     restore_strength: bool = True
+    beside: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         known = [*SCORES, *(name for name in LEARNERS if name != "linear")]
