@@ -117,7 +117,7 @@ def test_every_command_runs(desk):
                 "prepare": "content",
                 "neptune-export": "fits written to",
             }
-            said |= {"test": "bootstrap draws", "erase": "erased as in", "prepare": "content", "report": "this took"}
+            said |= {"report": "this took", "predict": "samples scored", "attribute": "the most important first"}
             places = mirror("recount3")[:2] if "prepare" in line else []
             assert said[line.split()[1]] in call(" ".join([line, *places]), desk).stdout
         else:

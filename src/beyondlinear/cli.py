@@ -98,6 +98,26 @@ def erase(arguments: argparse.Namespace) -> None:
     print(f"{erased.n_obs:,} samples × {erased.n_vars:,} genes, erased as in {arguments.record}: {arguments.out}")
 
 
+def predict(arguments: argparse.Namespace) -> None:
+    """Score new samples with the stored model of a fit, or the mean of a run's folds (results.keep_model=true)."""
+    from beyondlinear.predict import predict_samples
+
+    table = predict_samples(arguments.fit, arguments.expression, arguments.out)
+    counts = ", ".join(f"{c} {n:,}" for c, n in table.predicted.value_counts().items())
+    print(f"{len(table):,} samples scored by {table.models.max()} models ({counts}): {arguments.out}")
+
+
+def attribute(arguments: argparse.Namespace) -> None:
+    """Which genes a stored model uses: coefficients in the genes' own units, or integrated gradients of a network."""
+    from beyondlinear.predict import attribute
+
+    table = attribute(arguments.fit, arguments.expression, arguments.out)
+    first = ", ".join(dict.fromkeys(table.gene.head(20)))
+    print(
+        f"{table.gene.nunique():,} genes, the most important first ({first}): {arguments.out}, and a figure beside it"
+    )
+
+
 def prepare(arguments: argparse.Namespace) -> None:
     """Download and prepare a data set without training; the same command continues where it was stopped."""
     from beyondlinear.data.preparation import prepare
@@ -191,6 +211,20 @@ def main() -> None:
     )
     verb.add_argument("--out", metavar="FILE.h5ad", required=True, help="where to write them")
     verb.set_defaults(run=erase)
+    verb = verbs.add_parser("predict", help=predict.__doc__, description=predict.__doc__)
+    verb.add_argument(
+        "fit", metavar="FIT|RUN", help="the record of a fit (.json), or a run directory: the mean of its folds"
+    )
+    verb.add_argument("expression", metavar="DATA", help="new samples, in the same units: .h5ad, .parquet, .csv …")
+    verb.add_argument("--out", metavar="FILE.csv", default="predictions.csv", help="default: predictions.csv")
+    verb.set_defaults(run=predict)
+    verb = verbs.add_parser("attribute", help=attribute.__doc__, description=attribute.__doc__)
+    verb.add_argument(
+        "fit", metavar="FIT|RUN", help="the record of a fit (.json), or a run directory: the mean of its folds"
+    )
+    verb.add_argument("expression", metavar="DATA", nargs="?", help="samples to explain; networks need them")
+    verb.add_argument("--out", metavar="FILE.csv", default="attributions.csv", help="default: attributions.csv")
+    verb.set_defaults(run=attribute)
     verb = verbs.add_parser("prepare", help=prepare.__doc__, description=prepare.__doc__)
     verb.add_argument("dataset", metavar="DATASET", help="recount3 or gtex")
     verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train.py: task=sex dataset.mirror=…")

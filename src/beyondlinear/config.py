@@ -65,6 +65,7 @@ class Meters:
 class Results:
     store: str = MISSING
     pack_from: int | None = 50
+    keep_model: bool = False
 
 
 @dataclass

@@ -27,6 +27,7 @@ from beyondlinear.scaling import Preparation
 from beyondlinear.seeds import stream_seed
 from beyondlinear.selection import choose_hyperparameters
 from beyondlinear.splits import Fold, Parts, n_kept
+from beyondlinear.stored import model_arrays
 from beyondlinear.training import FitData, Outcome
 
 log = logging.getLogger(__name__)
@@ -150,6 +151,8 @@ def make(
             record["optimum"] = _optimum(bench, model, outcome, data, prepared)
         record["ledger"] = ledger.summary(samples.sample_ids)
         arrays |= outcome.arrays | frozen_arrays(prepared.removal, prepared.preparation, samples.gene_ids)
+        if bench.cfg.results.keep_model:
+            arrays |= model_arrays(outcome, prepared.preparation, samples.gene_ids)
         arrays |= ledger.arrays()
         record["status"] = "done"
         record["audit"] = [finding.__dict__ for finding in audit_fit(record, ledger, sheet, arrays)]
@@ -181,7 +184,7 @@ def _seeds(bench: Bench, fold: Fold, key: float | str) -> Callable[[str], int]:
 
 def _gram(bench: Bench, rows: Parts, fold: Fold, model: Any) -> Gram | None:
     """Inner products that fits share, for the models that need no more."""
-    linear = isinstance(model, RidgeModel) and not model.keep_coefficients
+    linear = isinstance(model, RidgeModel) and not model.keep_coefficients and not bench.cfg.results.keep_model
     comparable = isinstance(model, NetworkModel) and model.report_optimum is not None
     return shared_inner_products(bench, rows, fold.train, bench.removal) if linear or comparable else None
 
