@@ -9,6 +9,7 @@ from beyondlinear.report.gaps import find_gaps
 from beyondlinear.report.reading import read
 from beyondlinear.report.summaries import cells, comparisons, excesses, residual_tests
 from beyondlinear.report.verdict import verdicts
+from beyondlinear.sweeps.state import plan, run_id
 
 
 def judged(reading):
@@ -53,12 +54,15 @@ def test_a_lost_record_is_missing_and_a_whole_cell_is_a_gap(make_sweep, tmp_path
 
 def test_a_sweep_that_was_cut_off(make_sweep, tmp_path):
     make_sweep(tmp_path)
-    given = "hydra:\n  overrides: {task: ['seed=0,1', 'model=a,b,c'], hydra: [hydra.sweep.dir=x]}\n  sweeper: {params: null}\n"
-    (tmp_path / "multirun.yaml").write_text(given)
-    (tmp_path / "0_first" / ".hydra").mkdir(parents=True)
+    plan(tmp_path, [["seed=0"], ["seed=1"], ["seed=2"]], ["train.py"])
+    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1,2'], hydra: [hydra.sweep.dir=x]}}")
+    for number in (0, 2):
+        run = tmp_path / f"data_model_none_seed{number}_{run_id([f'seed={number}'])}"
+        run.mkdir()
+        next(tmp_path.glob("fits_*.json")).rename(run / f"fits_{number}.json")
     reading = read([tmp_path])
-    assert "has 6 runs, of which 1 were begun" in texts(reading)
-    assert reading.commands == ["python train.py -m seed=0,1 model=a,b,c hydra.sweep.dir=x"]
+    assert "has 3 runs, of which 1 were never begun, e.g. seed=1" in texts(reading)
+    assert reading.commands == ["python train.py -m seed=0,1,2 hydra.sweep.dir=x"]
 
 
 def test_one_fold_one_seed_no_control(make_sweep, tmp_path):

@@ -1,6 +1,5 @@
 """What lies in run and sweep directories, read so that nothing is hidden: what is damaged, missing or never begun is named."""
 
-import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -10,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from beyondlinear import tables
 from beyondlinear.errors import ResultsError
 from beyondlinear.results import Store, read_json, read_record
+from beyondlinear.sweeps.state import read_plan
 
 # a variant of the data makes another panel, any other variant another learner
 _OF_DATA = ("dataset.", "task.", "split.", "select.", "control.")
@@ -144,29 +143,29 @@ def _has_a_row(record: dict[str, Any], problems: list[Problem]) -> bool:
 def _commands(directory: Path, problems: list[Problem]) -> list[str]:
     """The commands that made the runs, and whether every run of a sweep was begun."""
     commands = []
-    sweeps = sorted(directory.rglob("multirun.yaml"))
-    for path in sweeps:
+    sweeps = sorted({p.parent for name in ("sweep.json", "multirun.yaml") for p in directory.rglob(name)})
+    for sweep in sweeps:
         try:
-            hydra = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]
-            given = [*hydra["overrides"]["task"], *hydra["overrides"]["hydra"]]
-            commands.append(shlex.join(["python", "train.py", "-m", *given]))
-            swept = {k: f"{k}={v}" for k, v in (hydra["sweeper"].get("params") or {}).items()}
-            swept |= {o.split("=")[0]: o for o in hydra["overrides"]["task"]}
-            parsed = OverridesParser.create().parse_overrides(list(swept.values()))
-            expected = math.prod(len(list(o.sweep_iterator())) for o in parsed if o.is_sweep_override())
-        except Exception as e:  # a file that Hydra or somebody else wrote; the report does not rest on it
-            problems.append(
-                Problem(
-                    "limit", f"{path} cannot be read ({type(e).__name__}), so whether its sweep is whole is unknown"
-                )
-            )
+            # what Hydra was given, rather than the words of one invocation: they may name an interpreter or a job
+            hydra = yaml.safe_load((sweep / "multirun.yaml").read_text(encoding="utf-8"))["hydra"]["overrides"]
+            commands.append(shlex.join(["python", "train.py", "-m", *map(str, [*hydra["task"], *hydra["hydra"]])]))
+            planned = (read_plan(sweep) or {})["runs"]
+            begun = {
+                p.parent.name.rpartition("_")[2]
+                for p in sweep.glob("*/*.json")
+                if p.name.startswith(("fits_", "test_"))
+            }
+            lost = [run for run in planned if run["id"] not in begun]
+        except (OSError, KeyError, TypeError, ResultsError, yaml.YAMLError) as e:
+            text = f"{sweep}: what was planned cannot be read ({type(e).__name__}), so whether this sweep is whole is unknown"
+            problems.append(Problem("limit", text))
             continue
-        begun = sum(1 for sub in path.parent.iterdir() if (sub / ".hydra").is_dir())
-        if begun < expected:
-            text = f"the sweep {path.parent} has {expected:,} runs, of which {begun:,} were begun; its command makes the others"
-            problems.append(Problem("gap", text))
+        if lost:
+            first = "; ".join(" ".join(run["overrides"]) for run in lost[:3])
+            text = f"the sweep {sweep} has {len(planned):,} runs, of which {len(lost):,} were never begun, e.g. {first}"
+            problems.append(Problem("gap", f"{text}; the same command makes them"))
     for path in sorted(directory.rglob(".hydra/overrides.yaml")):
-        if any(sweep.parent in path.parents for sweep in sweeps):
+        if any(sweep in path.parents for sweep in sweeps):
             continue
         given = yaml.safe_load(path.read_text(encoding="utf-8")) or []
         commands.append(shlex.join(["python", "train.py", *map(str, given)]))
