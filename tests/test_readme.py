@@ -104,6 +104,8 @@ def test_every_command_runs(desk):
             overrides += ["split.folds=4" if "pretrain" in line else "split.folds=2"]
             if "artefact" in line:  # 144 runs and more, narrowed to those that the commands after it compare
                 overrides += ["model=ridge_logistic", "signal_removal=split", "control.draw=0"]
+            if "multirun/fig4" in line:
+                overrides += ["model=logistic_regression", "signal_removal=split"]
             if "experiment=verdict" in line:
                 overrides += ["model=ridge_logistic", "signal_removal=split", "control=none", "control.draw=0"]
             if "residual_test" in line or "experiment=verdict" in line:

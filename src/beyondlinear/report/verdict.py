@@ -170,7 +170,7 @@ def _limits(panel: str, reading: Reading, tables: Tables) -> Sentence:
     )
     ids = list(cells[(cells.signal_removal == "none") & (cells.fraction == cells.fraction.max())].id)
     widths = (rows.high - rows.low) / 2 if len(rows) else pd.Series(dtype=float)
-    if widths.notna().any():
+    if widths.max() >= 0.0005:
         text += f"; differences below about {widths.max():.3f} in balanced accuracy could not have been told from none"
         ids += list(rows.id)
     lost = int((fits.status != "done").sum())
