@@ -17,7 +17,7 @@ from beyondlinear.errors import ResultsError
 from beyondlinear.metrics import softmax
 from beyondlinear.networks import Linear
 from beyondlinear.removal.erasers import Eraser
-from beyondlinear.results import read_record
+from beyondlinear.results import stored
 from beyondlinear.scaling import Preparation
 from beyondlinear.training import Outcome
 
@@ -64,14 +64,11 @@ class StoredModel:
     @classmethod
     def read(cls, path: str | Path) -> "StoredModel":
         """:raises ResultsError: no record of a done fit, no model beside it, or a removal that new samples cannot go through"""
-        path = Path(path)
-        if not path.is_file() or path.suffix != ".json" or not path.with_suffix(".npz").is_file():
+        record, arrays = stored(path)
+        if arrays is None:
             raise ResultsError(
-                f"{path} is no record of a done fit; give one of …/records/??/*.json, or a run directory"
+                f"{path} is no record of a done fit; give one of …/records/ab/KEY.json, or a run directory"
             )
-        record = read_record(path)
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as held:
-            arrays = dict(held)
         name, removal = record["names"]["model"], record["names"]["signal_removal"]
         if "model_gene_ids" not in arrays:
             raise ResultsError(
@@ -147,4 +144,4 @@ def stored_models(where: str | Path) -> list[StoredModel]:
         said = "; ".join(", ".join(map(str, row)) for row in kinds.itertuples(index=False))
         raise ResultsError(f"{where} holds {len(kinds)} kinds of finished fits, predict takes one: {said or 'none'}")
     done = done[done.fraction == done.fraction.max()]
-    return [StoredModel.read(reading.stores[k] / k[:2] / f"{k}.json") for k in done.key]
+    return [StoredModel.read(reading.stores[k].path(k)) for k in done.key]

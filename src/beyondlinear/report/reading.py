@@ -12,7 +12,8 @@ import yaml
 
 from beyondlinear import tables
 from beyondlinear.errors import ResultsError
-from beyondlinear.results import Store, read_json, read_record
+from beyondlinear.gathering import COUNTS, row
+from beyondlinear.results import Store, read_json
 from beyondlinear.sweeps.state import read_plan
 
 # a variant of the data makes another panel, any other variant another learner
@@ -37,7 +38,7 @@ class Reading:
 
     fits: pd.DataFrame
     records: dict[str, dict[str, Any]]
-    stores: dict[str, Path]
+    stores: dict[str, Store]
     tests: list[dict[str, Any]]
     commands: list[str]
     problems: list[Problem] = field(default_factory=list)
@@ -54,7 +55,8 @@ def read(directories: Sequence[str | Path], store: str | None = None) -> Reading
     :raises ResultsError: a directory that does not exist, or nothing to report in any
     """
     found: dict[str, dict[str, Any]] = {}
-    stores: dict[str, Path] = {}
+    stores: dict[str, Store] = {}
+    roots: dict[str, Store] = {}
     tests: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
     commands: list[str] = []
@@ -65,7 +67,7 @@ def read(directories: Sequence[str | Path], store: str | None = None) -> Reading
             raise ResultsError(f"{directory} is not a directory")
         lists = sorted(directory.rglob("fits_*.json"))
         for path in lists:
-            _read_run(path, store, found, stores, problems)
+            _read_run(path, store, found, stores, roots, problems)
         for path in sorted(directory.rglob("test_*.json")):
             try:
                 test = read_json(path)
@@ -75,12 +77,14 @@ def read(directories: Sequence[str | Path], store: str | None = None) -> Reading
             except ResultsError as e:
                 problems.append(Problem("unreadable", str(e)))
         if not lists:
-            for path in sorted(directory.glob("??/*.json")):
-                record = _record(path, problems)
+            records = Store(directory)
+            keys = records.keys()
+            for key in keys:
+                record = _record(records, key, problems)
                 if record is not None:
                     config = record.get("config", {})
                     found[record["key"]] = _light(record) | {"config": config}
-                    stores[record["key"]] = directory.absolute()
+                    stores[record["key"]] = records
         commands += _commands(directory, problems)
     if not found and not tests:
         unreadable = "; ".join(p.text for p in problems)
@@ -94,29 +98,34 @@ def read(directories: Sequence[str | Path], store: str | None = None) -> Reading
 
 
 def _read_run(
-    path: Path, store: str | None, found: dict[str, Any], stores: dict[str, Path], problems: list[Problem]
+    path: Path,
+    store: str | None,
+    found: dict[str, Any],
+    stores: dict[str, Store],
+    roots: dict[str, Store],
+    problems: list[Problem],
 ) -> None:
     try:
         run = read_json(path)
-        records, fits, said = Store(store or run["store"]), run["fits"], {k: run[k] for k in ("names", "config")}
+        root = store or run["store"]
+        records = roots.setdefault(root, Store(root))  # one reads the index of its packs once
+        fits, said = run["fits"], {k: run[k] for k in ("names", "config")}
     except (ResultsError, KeyError, TypeError) as e:
         problems.append(
             Problem("unreadable", f"the list of fits {path} cannot be read ({e}); its fits are not in this report")
         )
         return
     for fit in fits:
-        where = records.path(fit["key"])
-        record = _record(where, problems) if where.exists() else None
-        status = "unreadable" if where.exists() else "missing"
-        if record is not None and record.get("status") == "done" and not where.with_suffix(".npz").exists():
-            record, status = None, "missing"
+        unreadable = len(problems)
+        record = _record(records, fit["key"], problems)
+        status = "unreadable" if len(problems) > unreadable else "missing"
         found[fit["key"]] = _light(record or {**fit, "seed": run.get("seed"), "status": status}) | said
-        stores[fit["key"]] = records.root
+        stores[fit["key"]] = records
 
 
-def _record(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
+def _record(records: Store, key: str, problems: list[Problem]) -> dict[str, Any] | None:
     try:
-        return read_record(path)
+        return records.get(key)
     except ResultsError as e:
         problems.append(Problem("unreadable", str(e), 1))
         return None
@@ -128,9 +137,9 @@ def _light(record: dict[str, Any]) -> dict[str, Any]:
 
 def _has_a_row(record: dict[str, Any], problems: list[Problem]) -> bool:
     try:
-        row = tables.row(record)
-        for name in (*tables.METRICS, "fraction", *tables.COUNTS):
-            pd.to_numeric(pd.Series([row[name]]), errors="raise")
+        made = row(record)
+        for name in (*tables.METRICS, "fraction", *COUNTS):
+            pd.to_numeric(pd.Series([made[name]]), errors="raise")
         return True
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         text = (

@@ -1,7 +1,5 @@
 """The tables of a report: cells with intervals, comparisons with the certified linear model, what is not there."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +70,7 @@ class Predictions:
             if self.files >= MOST_FILES:
                 return {}, None
             arrays, record = self._load(key), self.reading.records[key]
-            sheet = self._sheet(self.reading.stores[key], str(record["data"]["fingerprint"]))
+            sheet = self._sheet(self.reading.stores[key].root, str(record["data"]["fingerprint"]))
             if arrays is None or sheet is None:
                 continue
             hits = arrays["scores"].argmax(1) == arrays["code"]
@@ -100,12 +98,11 @@ class Predictions:
 
     def _load(self, key: str) -> dict[str, np.ndarray] | None:
         self.files += 1
-        path = self.reading.stores[key] / key[:2] / f"{key}.npz"
         try:
-            with np.load(path, allow_pickle=False) as held:
-                return {k: held[k] for k in ("sample_id", "code", "scores", "probabilities") if k in held}
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
-            self.unreadable.append(str(path))
+            held = self.reading.stores[key].predictions(key)
+            return {k: held[k] for k in ("sample_id", "code", "scores", "probabilities") if k in held} if held else None
+        except (KeyError, ResultsError) as e:
+            self.unreadable.append(str(e))
             return None
 
     def _sheet(self, root: Path, fingerprint: str) -> tuple[Sheet, dict[str, int]] | None:
