@@ -104,7 +104,7 @@ def test_every_command_runs(desk):
             overrides += ["split.folds=4" if "pretrain" in line else "split.folds=2"]
             if "artefact" in line:  # 144 runs and more, narrowed to those that the commands after it compare
                 overrides += ["model=ridge_logistic", "signal_removal=split", "control.draw=0"]
-            if "multirun/fig4" in line:
+            if "multirun/fig4" in line or "experiment=fig4" in line:
                 overrides += ["model=logistic_regression", "signal_removal=split"]
             if "experiment=verdict" in line:
                 overrides += ["model=ridge_logistic", "signal_removal=split", "control=none", "control.draw=0"]
@@ -119,6 +119,7 @@ def test_every_command_runs(desk):
                 "prepare": "content",
                 "neptune-export": "fits written to",
             }
+            said |= {"status": "finished"}
             said |= {"report": "this took", "predict": "samples scored", "attribute": "the most important first"}
             places = mirror("recount3")[:2] if "prepare" in line else []
             assert said[line.split()[1]] in call(" ".join([line, *places]), desk).stdout
@@ -138,6 +139,8 @@ SMALL = {
     "prepare": "--samples 30 --genes 50 --repeats 1",
     "inference": "--sets 4",
     "report": "--fits 240",
+    "records": "--fits 20 --repeats 1",
+    "sweep": "--runs 3",
     "residual_test": "--sets 6 --first 1 --n 60 --p 5 --statistics pairs",
 }
 
@@ -165,6 +168,19 @@ def test_benchmarks_run_small(tmp_path):
             assert picture.read_bytes().startswith(b"\x89PNG")
         else:
             assert "│" in call(f"{line} {SMALL[name]}", tmp_path).stdout, line
+
+
+def test_commands_for_a_cluster_compose(desk):
+    """What takes days or a cluster is composed here; tests/sweeps runs such commands, small, on a SLURM of one node."""
+    lines = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        if line.startswith("python train.py"):
+            done = call(f"{line} --cfg hydra", desk)
+            assert "beyondlinear_sweeps.SlurmLauncher" in done.stdout
+            assert f"partition: {'gpu' if 'slurm_gpu' in line else 'cpu'}" in done.stdout
+        else:
+            assert line.startswith("beyondlinear paper")
 
 
 def test_each_extension_is_the_whole_diff(tmp_path):

@@ -55,6 +55,7 @@ class GridSweeper(BasicSweeper):
         :raises UserError: a rule that is none, a directory that cannot be written, runs that failed
         """
         from beyondlinear.errors import ConfigError, ResultsError
+        from beyondlinear.sweeps.rules import covering
         from beyondlinear.sweeps.state import plan
 
         assert self.config is not None
@@ -69,7 +70,7 @@ class GridSweeper(BasicSweeper):
         except OSError as e:
             raise ResultsError(f"cannot write the sweep's directory {directory}: {e.strerror or e}") from e
         plan(directory, runs, sys.argv)
-        self.validate_batch_is_legal(runs)
+        self.validate_batch_is_legal(covering(runs)[:50])  # a wrong value shows before the first run
         returns: list[JobReturn] = []
         for batch in self.split_overrides_to_chunks(runs, self.max_batch_size):
             returns += self.launcher.launch(batch, initial_job_idx=len(returns))

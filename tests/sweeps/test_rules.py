@@ -1,7 +1,7 @@
 import pytest
 
 from beyondlinear.errors import ConfigError
-from beyondlinear.sweeps.rules import checked, ruled
+from beyondlinear.sweeps.rules import checked, covering, ruled
 
 GRID = [[f"model={m}", f"control={c}", f"draw={d}"] for m in "ab" for c in ("none", "labels") for d in "01"]
 
@@ -35,3 +35,14 @@ def test_drop_and_add_hold_for_runs_with_all_of_when():
 def test_a_rule_that_is_none(rule, said):
     with pytest.raises(ConfigError, match=said):
         checked(rule)
+
+
+def test_every_value_is_in_a_covering_run():
+    some = covering(GRID)
+    assert some == [
+        ["model=a", "control=none", "draw=0"],
+        ["model=a", "control=none", "draw=1"],
+        ["model=a", "control=labels", "draw=0"],
+        ["model=b", "control=none", "draw=0"],
+    ]
+    assert {o for r in some for o in r} == {o for r in GRID for o in r}
