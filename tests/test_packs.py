@@ -8,6 +8,7 @@ from beyondlinear.audit_store import audit_paths
 from beyondlinear.errors import ResultsError
 from beyondlinear.gathering import gather, pack, row
 from beyondlinear.results import Store, stored
+from beyondlinear.sweeps.state import RunState, plan
 
 TINY = [
     *("dataset.n_samples=60", "dataset.n_genes=12", "split.folds=2", "trainer.threads=1", "trainer.max_epochs=2"),
@@ -113,6 +114,26 @@ def test_members_are_the_files_as_they_were(made):
     with zipfile.ZipFile(next(store.root.glob("packs/*.zip"))) as archive:
         assert archive.read(f"{records[0]['key']}.json") == content
     assert set(row(records[0])) >= {"key", "balanced_accuracy"}
+
+
+def test_two_different_fits_of_one_cell_are_refused(run_here, tmp_path):
+    """The same command on other data of the same name is no repeat."""
+    first = run_here(*TINY)
+    second = run_here(*TINY)
+    assert [r["key"] for r in first] == [r["key"] for r in second]
+    assert len(gather([tmp_path / "run0", tmp_path / "run1"])) == 2  # found twice, made once
+    record = first[0] | {"key": "ff" * 16}
+    Store(tmp_path / "records").put(record, Store(tmp_path / "records").predictions(first[0]["key"]))
+    with pytest.raises(ResultsError, match=r"2 fits are there more than once with different content, .*seed 0, fold 0"):
+        gather([tmp_path / "records"])
+
+
+def test_a_run_that_was_planned_and_lists_no_fits_is_named(made):
+    _, _, directory = made
+    plan(directory, [["seed=0"], ["seed=7"]], ["train.py"])
+    with RunState(directory, ["seed=0"]):
+        pass
+    assert gather([directory]).attrs["absent"] == ["seed=7"]
 
 
 def test_nothing_to_pack(tmp_path):

@@ -21,6 +21,9 @@ def results(arguments: argparse.Namespace) -> None:
     if not arguments.means:
         tables.print_fits(table, console)
     console.print(tables.conclusion(table), highlight=False, markup=False)
+    if absent := table.attrs["absent"]:
+        text = f"{len(absent):,} planned runs have no fits yet and are not in this table, e.g. {absent[0]}"
+        console.print(f"{text}; `beyondlinear status` says why", highlight=False, markup=False)
     console.print(f"Records: {', '.join(table.attrs['stores'])}", highlight=False, markup=False)
     if arguments.csv:
         console.print(f"{len(table):,} fits written to {arguments.csv}", highlight=False, markup=False)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from beyondlinear.errors import ResultsError
 from beyondlinear.results import Store, read_json
+from beyondlinear.sweeps.state import read_plan, read_state
 
 GROUPS = ["dataset", "task", "model", "signal_removal", "control", "split", "protocol", "tuning"]
 NAMES = [*GROUPS, "pretrained"]
@@ -116,10 +117,10 @@ def _scope(key: str, made: Mapping[str, Any]) -> str:
 
 def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.DataFrame:
     """All fits of run and sweep directories (or of a store of records), one row each; a fit without a record is
-    'missing'. `attrs["stores"]` says where the records lie.
+    'missing'. `attrs["stores"]` says where the records lie, `attrs["absent"]` which planned runs list no fits yet.
 
     :param store: where the records are now, if they were moved since
-    :raises ResultsError: a directory that does not exist or lists no fits
+    :raises ResultsError: a directory that does not exist or lists no fits; two different fits where there can be one
     """
     found: dict[str, tuple[dict[str, Any], Mapping[str, Any]]] = {}
     stores: dict[str, Store] = {}
@@ -144,15 +145,48 @@ def gather(directories: Sequence[str | Path], store: str | None = None) -> pd.Da
                 )
             found |= mine
     table = _table(list(found.values()))
+    _refuse_two_of_a_kind(table, {key: config.get("dataset", {}).get("seed") for key, (_, config) in found.items()})
+    table.attrs["absent"] = [absent for d in map(Path, directories) for absent in _absent(d)]
     table.attrs["stores"] = sorted(str(s.root) for s in stores.values())
     return table
+
+
+def _absent(directory: Path) -> list[str]:
+    """Planned runs of a sweep that never came so far as to list their fits, by their overrides."""
+    planned = read_plan(directory)
+    if planned is None:
+        return []
+    begun = {
+        said["id"]
+        for path in directory.rglob("state.json")
+        if (said := read_state(path)) and any(path.parent.glob("*_*.json"))
+    }
+    return [" ".join(run["overrides"]) for run in planned["runs"] if run["id"] not in begun]
+
+
+def _refuse_two_of_a_kind(table: pd.DataFrame, dataset_seeds: Mapping[str, Any]) -> None:
+    """:raises ResultsError: one cell, seed and fold has two done fits of different content"""
+    done = table[table.status == "done"]
+    which = [*CELL, "direction", "draw", "seed", "fold"]
+    twice = done.assign(dataset_seed=done.key.map(dataset_seeds)).duplicated([*which, "dataset_seed"], keep=False)
+    if not twice.any():
+        return
+    one = done[twice].iloc[0]
+    same = done[twice & (done[which].astype(str) == one[which].astype(str)).all(axis=1)]
+    raise ResultsError(
+        f"{int(twice.sum())} fits are there more than once with different content, e.g. "
+        f"{', '.join(f'{c} {one[c]}' for c in which if pd.notna(one[c]) and one[c] != '')}: "
+        f"records {' and '.join(same.key[:2])}. "
+        "They were made from different data or by different versions, and a mean over them would say nothing: give the "
+        "directories of one state of the data, or delete the older records"
+    )
 
 
 def _row_of(fit: dict[str, Any], run: dict[str, Any], records: Store) -> dict[str, Any]:
     """A found record says who made it first; in this table it counts as this run's."""
     key = fit["key"]
-    packed = None if records.path(key).exists() else records.packs.row(key, COLUMNS)
-    if packed is not None:
+    packed = records.packs.row(key, COLUMNS)
+    if packed is not None and not records.path(key).exists():
         control = run["config"].get("control") or {}
         return packed | run["names"] | {k: control.get(k) for k in ("draw", "direction")}
     record = records.get(key) or {**fit, "seed": run["seed"], "status": "missing"}

@@ -96,16 +96,17 @@ class Store:
 
         :raises ResultsError: a file that is no record (records are written whole, so somebody else changed it)
         """
-        path = self.path(key)
+        # plain strings: with a hundred thousand records to gather, paths would take most of the time
+        name = f"{self.root}/{key[:2]}/{key}"
         try:
-            record = read_record(path) if path.exists() else self.packs.record(key)
-        except ResultsError:
-            if path.exists():
-                raise
-            record = self.packs.record(key)  # packed in this moment
-        if record is None or record.get("status") != "done" or self.packs.status(key) is not None:
-            return record
-        return record if path.with_suffix(".npz").exists() else None
+            with open(f"{name}.json", "rb") as f:
+                content = f.read()
+        except FileNotFoundError:
+            return self.packs.record(key)
+        except OSError as e:
+            raise _unreadable(self.path(key), e) from e
+        record = _record(self.path(key), content)
+        return record if record.get("status") != "done" or os.path.exists(f"{name}.npz") else None
 
     def status(self, key: str) -> str | None:
         """The status of a record, or None where there is none; some ten times as fast as `get`.
@@ -229,14 +230,28 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return orjson.loads(path.read_bytes())
     except (OSError, ValueError) as e:
-        raise ResultsError(f"{path} is not a readable record ({e}); delete it and its fit will be made again") from e
+        raise _unreadable(path, e) from e
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    record = read_json(path)
+    try:
+        return _record(path, path.read_bytes())
+    except OSError as e:
+        raise _unreadable(path, e) from e
+
+
+def _record(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        record = orjson.loads(content)
+    except ValueError as e:
+        raise _unreadable(path, e) from e
     if not isinstance(record, dict) or "key" not in record:
-        raise ResultsError(f"{path} is not a readable record (it has no key); delete it and its fit will be made again")
+        raise _unreadable(path, "it has no key")
     return record
+
+
+def _unreadable(path: Path, why: Exception | str) -> ResultsError:
+    return ResultsError(f"{path} is not a readable record ({why}); delete it and its fit will be made again")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
