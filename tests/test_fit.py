@@ -21,9 +21,9 @@ TINY = [
 def test_pretrained_and_not_start_from_one_initialisation(run_here, monkeypatch):
     real, starts = NetworkModel.fit, []
 
-    def watched(self, data, training, logger=False, on_epoch=None, start=None):
+    def watched(self, data, training, logger=False, on_epoch=None, start=None, **more):
         starts.append((len(data.fit), data.seed("initialisation"), start is not None))
-        return real(self, data, training, logger, on_epoch, start)
+        return real(self, data, training, logger, on_epoch, start, **more)
 
     monkeypatch.setattr(NetworkModel, "fit", watched)
     records = run_here(

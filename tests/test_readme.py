@@ -89,6 +89,7 @@ def mirror(name: str) -> list[str]:
     return [f"dataset.mirror={name}", "dataset.cache=cache", *few]
 
 
+@pytest.mark.slow  # five minutes
 def test_every_command_runs(desk):
     """In README's order, since later commands gather what earlier ones made."""
     ran = 0

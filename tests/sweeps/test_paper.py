@@ -58,6 +58,7 @@ def test_all_of_them_run_on_stand_in_data(here):
         assert f"{name:<10}  done" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_experiment_that_fails_is_named_and_the_next_is_run(here):
     done = run(here, "--pilot", "--only", "s1", "fig4", *FAST, "seed=-1", "signal_removal=none")
     assert done.returncode == 1
