@@ -14,7 +14,7 @@ test: lint
 
 # paper-sized checks
 test-slow: .venv/.installed
-	$(BIN)/python -m pytest -m slow -n 2
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: .venv/.installed
 	$(BIN)/ruff check .
