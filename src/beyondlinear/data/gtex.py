@@ -29,7 +29,7 @@ from beyondlinear.errors import DataError, choices
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raised when the same files give another store on purpose
+VERSION = 2  # raised when the same files give another store on purpose
 _BUCKETS = "https://storage.googleapis.com"
 _OLD = f"{_BUCKETS}/gtex_analysis_v8"
 

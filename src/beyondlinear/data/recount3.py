@@ -35,7 +35,7 @@ from beyondlinear.errors import DataError, choices
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # raised when the same files give another store on purpose
+VERSION = 2  # raised when the same files give another store on purpose
 _SAMPLE_BYTES, _FILE_BYTES = 130_000, 280_000  # of a gzipped matrix: each run, and the gene ids
 
 

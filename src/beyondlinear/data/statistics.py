@@ -7,6 +7,10 @@ import numba
 import numpy as np
 import pandas as pd
 
+_GENES = 2048  # whose statistics are updated together
+_ROOT_HALF = np.int32(0x3F3504F3)  # √½ as the bits of a float32
+_C = tuple(np.float32(2 / np.log(2) / k) for k in (1, 3, 5, 7, 9))
+
 
 class RunningStatistics:
     """Mean, variance, smallest, largest and share of zeros of each gene, and the variance of log2(x + 1)."""
@@ -19,15 +23,16 @@ class RunningStatistics:
 
     def update(self, block: np.ndarray) -> None:
         """:param block: (n, n_genes) float32, finite, not negative"""
+        block = np.ascontiguousarray(block)
         arrays = (self.mean, self.squares, self.log_mean, self.log_squares, self.smallest, self.largest, self.zeros)
         threads = os.cpu_count() or 1
 
-        def some(genes: slice) -> None:
-            _update(block[:, genes], self.n, *(array[genes] for array in arrays))
+        def some(first: int) -> None:
+            _update(block, first, min(first + step, block.shape[1]), self.n, *arrays)
 
         step = -(-block.shape[1] // threads)
         with ThreadPoolExecutor(threads) as pool:  # each gene is its own: threads change no bit
-            list(pool.map(some, [slice(g, g + step) for g in range(0, block.shape[1], step)]))
+            list(pool.map(some, range(0, block.shape[1], step)))
         self.n += len(block)
 
     def merge(self, other: "RunningStatistics") -> None:
@@ -66,19 +71,50 @@ def most_variable(statistics: pd.DataFrame, n_genes: int | None) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True)
 def _update(  # type: ignore[no-untyped-def]
-    block, n, mean, squares, log_mean, log_squares, smallest, largest, zeros
+    block, first, last, n, mean, squares, log_mean, log_squares, smallest, largest, zeros
 ) -> None:
-    for i in range(block.shape[0]):
-        n += 1
-        for g in range(block.shape[1]):
-            value = block[i, g]
-            apart = value - mean[g]
-            mean[g] += apart / n
-            squares[g] += apart * (value - mean[g])
-            scaled = np.log2(value + np.float32(1))
-            apart = scaled - log_mean[g]
-            log_mean[g] += apart / n
-            log_squares[g] += apart * (scaled - log_mean[g])
-            smallest[g] = min(smallest[g], value)
-            largest[g] = max(largest[g], value)
-            zeros[g] += value == 0
+    """Statistics of the genes from `first` up to `last`."""
+    # some genes at a time, so that their statistics stay in the processor's cache
+    scaled = np.empty(_GENES, np.float32)
+    mantissa, exponent = np.empty(_GENES, np.float32), np.empty(_GENES, np.int32)
+    for start in range(first, last, _GENES):
+        genes = slice(start, min(start + _GENES, last))
+        some = mean[genes], squares[genes], log_mean[genes], log_squares[genes]
+        low, high, none = smallest[genes], largest[genes], zeros[genes]
+        for i in range(block.shape[0]):
+            values, share = block[i, genes], 1 / (n + i + 1)
+            _log2p1(values, mantissa, exponent, scaled)
+            _welford(values, share, some[0], some[1])
+            _welford(scaled, share, some[2], some[3])
+            for g in range(len(values)):
+                value = values[g]
+                low[g] = value if value < low[g] else low[g]
+                high[g] = value if value > high[g] else high[g]
+                none[g] += value == 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _welford(values, share, mean, squares) -> None:  # type: ignore[no-untyped-def]
+    for g in range(len(mean)):
+        apart = values[g] - mean[g]
+        mean[g] += apart * share
+        squares[g] += apart * (values[g] - mean[g])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")  # no test for zero, which would forbid it
+def _log2p1(values, mantissa, exponent, out) -> None:  # type: ignore[no-untyped-def]
+    """log2(x + 1) to 2e-7, in steps that processors take for several values at once, with the same bits on each of them.
+
+    log2(2^e m) = e + 2 / ln 2 · artanh((m - 1) / (m + 1)), √½ ≤ m < √2, by the series of artanh.
+    """
+    bits = mantissa.view(np.int32)
+    for g in range(len(values)):
+        mantissa[g] = values[g] + np.float32(1)
+    for g in range(len(values)):
+        exponent[g] = (bits[g] - _ROOT_HALF) >> 23
+        bits[g] -= exponent[g] << 23
+    for g in range(len(values)):
+        t = (mantissa[g] - np.float32(1)) / (mantissa[g] + np.float32(1))
+        u = t * t
+        series = _C[0] + u * (_C[1] + u * (_C[2] + u * (_C[3] + u * _C[4])))
+        out[g] = np.float32(exponent[g]) + t * series
