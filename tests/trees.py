@@ -11,7 +11,7 @@ from conftest import ROOT
 from beyondlinear.data.gtex import RELEASES
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from prepare import write_tree
+from recount3_tree import write_tree
 
 __all__ = ["FILES", "N", "P", "values", "write_gtex", "write_tree"]
 

@@ -229,8 +229,10 @@ def test_killed_in_any_phase_the_same_command_ends_in_the_same_store(tree, every
     code = f"""
 import os, signal, sys
 from unittest.mock import patch
+from beyondlinear.data import recount3_parts
 from beyondlinear.data.recount3 import Recount3
 {PATCHES[phase]}
+recount3_parts.LASTING = 60_000
 module, name = m.rsplit(".", 1)
 real, calls = getattr(sys.modules[module], name), []
 def kill(*a, **k):
@@ -329,8 +331,10 @@ def test_a_full_disk_loses_nothing(tree, everything, tmp_path):
         subprocess.run(["umount", small], check=True)
 
 
-def test_a_study_larger_than_the_buffer_gives_the_same_bits(tree, everything, tmp_path, monkeypatch):
-    monkeypatch.setattr(recount3_parts, "_IN_MEMORY", 4000)
+@pytest.mark.parametrize(("lasting", "in_memory"), [(0, 1 << 26), (0, 4000), (50_000, 1 << 26), (50_000, 4000)])
+def test_parts_in_memory_and_on_disk_give_the_same_bits(tree, everything, tmp_path, monkeypatch, lasting, in_memory):
+    monkeypatch.setattr(recount3_parts, "LASTING", lasting)
+    monkeypatch.setattr(recount3_parts, "_IN_MEMORY", in_memory)
     assert recount3(tree, tmp_path, scope="all").prepare().check() == everything.check()
 
 

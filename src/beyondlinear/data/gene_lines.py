@@ -46,6 +46,7 @@ class GeneTable:
         :raises DamagedFileError: the header is not there
         """
         self.path, self.id_columns = path, id_columns
+        self._scratch: tuple[np.ndarray, np.ndarray] | None = None  # values and ids of some lines
         self._file: Any = igzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
         try:
             self.samples = header(self._file)[id_columns:]
@@ -67,31 +68,48 @@ class GeneTable:
 
         :raises DamagedFileError: a truncated file, a line with more or fewer values than the header, a cell that is no number
         """
-        n, rest, first = len(self.samples), b"", 0
-        values = np.empty((max(1, _READ // (2 * n + 8)), n))
-        ids = np.empty(_READ, np.uint8)
+        first = 0
+        for text in self.texts(_READ):
+            for lines in self.lines(text, 0, first):
+                yield lines
+                first += len(lines.values)
+
+    def texts(self, size: int, before: int = 0) -> Iterator[bytes]:
+        """The text after the header, each time as many whole lines as `size` bytes hold, or one that is longer.
+
+        :param before: zeros in front of each text
+        :raises DamagedFileError: a truncated file
+        """
+        space, rest = bytes(before), b""
         while True:
             try:
-                text = self._file.read(_READ)
+                more = self._file.read(size)
             except _UNREADABLE as e:
                 raise self._damaged(e) from e
-            last = not text
-            text = rest + (b"\n" if last and rest and not rest.endswith(b"\n") else text)
-            if len(ids) < len(text):
-                ids = np.empty(len(text), np.uint8)
-            at, buffer = 0, np.frombuffer(text, np.uint8)
-            while at < len(buffer):
-                n_lines, used, n_ids, wrong = parse(buffer[at:], self.id_columns, values, ids)
-                if wrong:
-                    raise self._wrong(text, at + used, first + n_lines, wrong)
-                if not n_lines:
-                    break
-                yield Lines(ids[:n_ids].tobytes(), values[:n_lines], first)
-                first += n_lines
-                at += used
-            rest = text[at:]
-            if last:
+            text = space + rest + (more or (b"\n" if rest else b""))
+            end = max(text.rfind(b"\n") + 1, before)
+            rest = text[end:]
+            if end > before:
+                yield text[:end]
+            if not more:
                 return
+
+    def lines(self, text: bytes, at: int, first: int) -> Iterator[Lines]:
+        """Whole lines from place `at` of a text on; the first is number `first` of the file.
+
+        :raises DamagedFileError: a line with more or fewer values than the header, a cell that is no number
+        """
+        n, buffer = len(self.samples), np.frombuffer(text, np.uint8)
+        if self._scratch is None or len(self._scratch[1]) < len(text):
+            self._scratch = np.empty((max(1, _READ // (2 * n + 8)), n)), np.empty(max(_READ, len(text)), np.uint8)
+        values, ids = self._scratch
+        while at < len(buffer):
+            n_lines, used, n_ids, wrong = parse(buffer[at:], self.id_columns, values, ids)
+            if wrong:
+                raise self._wrong(text, at + used, first + n_lines, wrong)
+            yield Lines(ids[:n_ids].tobytes(), values[:n_lines], first)
+            first += n_lines
+            at += used
 
     def _wrong(self, text: bytes, start: int, line: int, column: int) -> DamagedFileError:
         end = text.find(b"\n", start)

@@ -22,12 +22,12 @@ from pydantic import Field
 from beyondlinear.data.download import Mirrors, MissingFileError
 from beyondlinear.data.downloads import Counter, as_fetched, worked_on
 from beyondlinear.data.gene_lines import DamagedFileError
-from beyondlinear.data.recount3_parts import GeneOrder, Part, make_part, read_part
+from beyondlinear.data.recount3_parts import LASTING, GeneOrder, Memory, Part, make_part, read_part
 from beyondlinear.data.recount3_runs import OnMissing, Runs, find_runs, read
 from beyondlinear.data.recount3_tree import MIRRORS, Tree, exonic_lengths
 from beyondlinear.data.sex_labels import read_sex_labels
 from beyondlinear.data.statistics import RunningStatistics, most_variable
-from beyondlinear.data.store import Store, StoreWriter, disk, even_blocks, one_writer
+from beyondlinear.data.store import Store, StoreWriter, disk, one_writer
 from beyondlinear.data.transforms import Transform
 from beyondlinear.data.transforms import transform as apply_transform
 from beyondlinear.data.whole_store import KEY, over_whole_store
@@ -154,7 +154,7 @@ class Recount3:
         new = [p for p in projects if read_part(folder, p) is None and not mirrors.has(tree.matrix(p))]
         size = sum(_SAMPLE_BYTES * len(projects[p]) + _FILE_BYTES for p in new)
         n, kept = len(runs.obs), len(lengths) if self.n_genes is None else min(len(lengths), self.n_genes)
-        parts, whole = 4 * n * len(lengths), 4 * n * kept
+        parts, whole = max(0, 4 * n * len(lengths) - LASTING), 4 * n * kept
         log.info(
             "recount3: %s runs in %s studies; at most %.2f GB (%s matrices) to download and to keep, %.2f GB "
             "for a store of about "
@@ -185,7 +185,9 @@ class Recount3:
             relatives, key=lambda relative: len(projects[relatives[relative]])
         )  # read for its genes alone
         order = self._gene_order(mirrors, smallest, lengths, folder)
-        wanted = [relative for relative, p in relatives.items() if p not in done]
+        # the largest first, so that none is left when all others are done
+        wanted = [relative for relative in reversed(smallest) if relatives[relative] not in done]
+        memory = Memory()
         with Counter("recount3", len(projects), len(runs.obs)) as counter:
             for p in done:
                 counter.file_done(len(projects[p]))
@@ -193,12 +195,12 @@ class Recount3:
             def made(relative: str, path: Path) -> Part:
                 p = relatives[relative]
                 try:
-                    return make_part(folder, p, path, projects[p], order, self.max_zeros)
+                    return make_part(folder, p, path, projects[p], order, self.max_zeros, memory)
                 except DamagedFileError as e:
                     if not mirrors.discard(path):
                         raise
                     log.info("%s; it is downloaded again", e)
-                    return make_part(folder, p, mirrors.fetch(relative), projects[p], order, self.max_zeros)
+                    return make_part(folder, p, mirrors.fetch(relative), projects[p], order, self.max_zeros, memory)
 
             for relative, got in worked_on(as_fetched(mirrors, wanted, self.downloads, counter), made):
                 if isinstance(got, Part):
@@ -210,6 +212,8 @@ class Recount3:
             few = "\n".join(list(runs.missing.values())[:5])
             text = f"recount3: {len(runs.missing):,} of {len(projects):,} files are missing or damaged:\n{few}"
             if self.on_missing == "error":
+                for part in done.values():
+                    part.save()
                 raise MissingFileError(
                     f"{text}\n{len(done):,} studies are prepared and are kept: the same command tries the others again, and "
                     "dataset.on_missing=skip goes on without them"
@@ -248,10 +252,7 @@ class Recount3:
         table = statistics.table()
         genes = most_variable(table, self.n_genes)
         writer = StoreWriter(store.path, len(ids), order.gene_ids[genes].tolist())
-        row = 0
-        for rows in even_blocks(block[:, genes] for part in parts for block in part.blocks()):
-            writer.put(row, 0, rows)
-            row += len(rows)
+        writer.put_all(np.take(block, genes, axis=1) for part in parts for block in part.blocks())
         var = table.iloc[genes].assign(bp_length=order.lengths[genes])
         said = {
             "source": "recount3",

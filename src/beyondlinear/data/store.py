@@ -6,8 +6,9 @@ import logging
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,18 @@ class StoreWriter:
             for j in range(0, block.shape[1], COLUMNS):
                 at = (row + i) // ROWS, (column + j) // COLUMNS
                 self.digests[at] = _digest(block[i : i + ROWS, j : j + COLUMNS])
+
+    def put_all(self, blocks: Iterator[np.ndarray]) -> None:
+        """:param blocks: (any number, n_genes) float32, finite: all samples, one after another"""
+        n = os.cpu_count() or 1
+        with ThreadPoolExecutor(n) as pool:
+            writing: deque[Future[None]] = deque()
+            for i, rows in enumerate(even_blocks(blocks)):
+                writing.append(pool.submit(self.put, i * ROWS, 0, rows))
+                if len(writing) > n:
+                    writing.popleft().result()
+            for job in writing:
+                job.result()
 
     def finish(self, obs: pd.DataFrame, var: pd.DataFrame, said: dict[str, Any]) -> str:
         """Write the rest and give the store its name.
