@@ -199,17 +199,19 @@ class Store:
 
 def even_blocks(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """The same rows in blocks of ROWS, as `StoreWriter.put` takes them."""
-    waiting: list[np.ndarray] = []
-    n = 0
+    rows, n = np.empty((0, 0), np.float32), 0
     for block in blocks:
-        waiting.append(block)
-        n += len(block)
-        while n >= ROWS:
-            rows = np.concatenate(waiting)
-            yield rows[:ROWS]
-            waiting, n = [rows[ROWS:]], n - ROWS
+        at = 0
+        while at < len(block):
+            if not n:
+                rows = np.empty((ROWS, block.shape[1]), block.dtype)
+            some = block[at : at + ROWS - n]
+            rows[n : n + len(some)] = some
+            n, at = (n + len(some)) % ROWS, at + len(some)
+            if not n:
+                yield rows
     if n:
-        yield np.concatenate(waiting)
+        yield rows[:n]
 
 
 def _matrix(root: zarr.Group) -> Any:  # zarr types an array's values as anything that a buffer may hold
