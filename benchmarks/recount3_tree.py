@@ -47,7 +47,7 @@ def write_tree(
     home = folder / "human/data_sources/sra"
     ids = [f"ENSG{i:011d}.{1 + i % 17}" for i in range(n_genes)]
     lengths = np.exp(random.normal(7, 1, n_genes)).astype(int) + 8
-    gtf = ["##description: made by benchmarks/prepare.py"]
+    gtf = ["##description: made by benchmarks/recount3_tree.py"]
     gtf += [
         f'chr1\tMADE\tgene\t{1 + i}\t{9 + i}\t{length}\t+\t.\tgene_id "{gene}"; gene_type "x";'
         for i, (gene, length) in enumerate(zip(ids, lengths, strict=True))

@@ -1,7 +1,7 @@
 """recount3 (Wilks et al. 2021, 10.1186/s13059-021-02533-6): from mirrors to a prepared store of TPM, and from it to a run.
 
-Metadata first, then the matrices of the studies that are needed; each study becomes a part on disk, and the parts become the
-store. Whatever is finished is not repeated by the same command.
+Metadata first, then the matrices of the studies that are needed; each study becomes a part, and the parts become the store.
+Whatever is finished is not repeated by the same command, but for up to 512 MB of parts in memory of a process that was killed.
 """
 
 import hashlib
