@@ -33,22 +33,25 @@ def make(
     n_samples: int = 200,
     folds: int = FOLDS,
     controls: int = 0,
+    task: str = "label",
+    accuracy: float = 0.8,
 ) -> Path:
-    """A sweep directory with its store. Ridge is right in 80 % of the held-out samples, other models in `gain` more; after
-    removal ridge is at chance. Two samples are a group. controls: draws of linear labels, where all models are as good."""
+    """A sweep directory with its store. Ridge is right in `accuracy` of the held-out samples, other models in `gain` more;
+    after removal ridge is at chance. Two samples are a group. controls: draws of linear labels, all models as good."""
     store = Store(folder / "records")
     rng = np.random.default_rng(0)
     ids = np.array([f"s{i}" for i in range(n_samples)])
     codes, groups = np.arange(n_samples) // 2 % len(classes), np.arange(n_samples) // 2
     none = np.full(n_samples, -1)
     for d, dataset in enumerate(datasets):
-        Sheet(ids, groups, codes, list(classes), none, none).write(sheet_path(store.root, f"print{d}"))
+        Sheet(ids, groups, codes, list(classes), none, none).write(sheet_path(store.root, f"print{d}{task}"))
         for model in models:
             for removal in removals:
                 for draw in range(-1, controls):
                     for seed in range(seeds):
-                        spec = dataset, f"print{d}", model, removal, draw, seed
-                        _run(folder, store, rng, spec, codes, groups, ids, fractions, gain, classes, folds)
+                        spec = dataset, f"print{d}{task}", model, removal, draw, seed
+                        levels = accuracy, gain
+                        _run(folder, store, rng, spec, task, codes, groups, ids, fractions, levels, classes, folds)
     return folder
 
 
@@ -57,17 +60,18 @@ def _run(
     store: Store,
     rng: np.random.Generator,
     spec: tuple[str, str, str, str, int, int],
+    task: str,
     codes: np.ndarray,
     groups: np.ndarray,
     ids: np.ndarray,
     fractions: tuple[float, ...],
-    gain: float,
+    levels: tuple[float, float],
     classes: tuple[str, ...],
     folds: int,
 ) -> None:
     dataset, fingerprint, model, removal, draw, seed = spec
     control = "none" if draw < 0 else "linear_labels"
-    names = {"dataset": dataset, "task": "label", "model": model, "signal_removal": removal, "control": control}
+    names = {"dataset": dataset, "task": task, "model": model, "signal_removal": removal, "control": control}
     names |= {"split": "group", "protocol": "sound", "tuning": "none"}
     config = {
         "seed": seed,
@@ -80,7 +84,7 @@ def _run(
     data = {"fingerprint": fingerprint, "n_samples": n, "n_groups": int(groups.max()) + 1, "n_genes": 50}
     data |= {"classes": list(classes), "dropped": {}, "confounding": None}
     data |= {"bayes_accuracy": 0.8, "control": {"agreement": 0.8}} if draw >= 0 else {}
-    accuracy = 0.8 + (gain if model != "ridge_logistic" and draw < 0 else 0.0)
+    accuracy = levels[0] + (levels[1] if model != "ridge_logistic" and draw < 0 else 0.0)
     if removal != "none" and model == "ridge_logistic":
         accuracy = 1 / k
     order = np.random.default_rng(seed).permutation(groups.max() + 1)

@@ -82,6 +82,31 @@ def test_mixed_data_sets_stay_apart(make_sweep, tmp_path):
     assert [v.panel for v in judged(reading)] == ["first", "second"]
 
 
+def test_tasks_of_one_data_set_stay_apart(make_sweep, tmp_path):
+    """Users' files all have the dataset name `file`: by the label they are told apart, and no fit counts for both."""
+    make_sweep(tmp_path / "a", datasets=("file",), task="cohort", classes=("BRCA", "LUAD", "KIRC"))
+    make_sweep(tmp_path / "b", datasets=("file",), task="sample_type", accuracy=0.9, classes=("normal", "tumor"))
+    reading = read([tmp_path])
+    assert [v.panel for v in judged(reading)] == ["file, cohort", "file, sample_type"]
+    found = cells(reading)[0]
+    assert found.groupby("panel").naive.unique().map(list).to_dict() == {
+        "file, cohort": [1 / 3],
+        "file, sample_type": [0.5],
+    }
+    assert (found.done == 5).all()
+
+
+def test_a_perfect_linear_model_leaves_nothing_to_ask(make_sweep, tmp_path):
+    """At a balanced accuracy of .99 and above no model can be better by more than the region of practical equivalence."""
+    options = {"n_samples": 600, "fractions": (1.0,)}
+    (verdict,) = judged(read([make_sweep(tmp_path / "a", accuracy=0.998, **options)]))
+    assert verdict.beyond.answer == "redundant"
+    assert "so that none can be better by more than 0.01" in verdict.beyond.text
+    assert len(verdict.beyond.rows) == 1
+    (verdict,) = judged(read([make_sweep(tmp_path / "b", accuracy=0.97, **options)]))
+    assert verdict.beyond.answer == "not asked"
+
+
 def test_a_better_model_is_warranted_and_an_equal_one_is_not(make_sweep, tmp_path):
     better = read([make_sweep(tmp_path / "a", gain=0.15, n_samples=2000, fractions=(1.0,))])
     (verdict,) = judged(better)

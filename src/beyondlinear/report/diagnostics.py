@@ -61,7 +61,7 @@ def training(reading: Reading) -> Figure | None:
     at = largest(reading.done)
     rows: list[dict[str, Any]] = []
     for _, fits in at.groupby(["panel", "learner", "signal_removal"]):
-        for _, fit in fits.head(MOST_FITS).iterrows():
+        for fit in fits.head(MOST_FITS).itertuples():
             for step in reading.records[fit.key].get("training", {}).get("history") or []:
                 for part in ("train", "tune"):
                     if step.get(f"{part}_loss") is not None:
@@ -98,7 +98,7 @@ def tuning(reading: Reading) -> Figure | None:
     """Best inner loss so far, by trial."""
     rows: list[dict[str, Any]] = []
     done = reading.done[reading.done.control == "none"]
-    for _, fit in done.iterrows():
+    for fit in done.itertuples():
         best = np.inf
         for trial in reading.records[fit.key].get("tuning", {}).get("trials") or []:
             if trial.get("value") is not None:

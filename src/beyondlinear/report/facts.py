@@ -28,11 +28,12 @@ _PROTOCOL = {
 def _data_sets(reading: Reading) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """panel, data and a record, one for each fingerprint with the real labels."""
     found: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {}
-    for _, fit in reading.fits[reading.fits.control == "none"].iterrows() if len(reading.fits) else ():
-        record = reading.records[fit.key]
+    real = reading.fits[reading.fits.control == "none"]
+    for key, panel in zip(real.key, real.panel, strict=True):
+        record = reading.records[key]
         data = record.get("data")
         if data:
-            found.setdefault(data.get("fingerprint"), (fit.panel, data, record))
+            found.setdefault(data.get("fingerprint"), (panel, data, record))
     for test in reading.tests:
         name = f"{test['names'].get('dataset')}, {test['names'].get('task')}"
         if test["names"].get("control") in (None, "none"):
@@ -112,7 +113,7 @@ def audit(reading: Reading) -> pd.DataFrame:
     """Findings, each with the number of fits."""
     found: dict[tuple[str, str, str, str], int] = {}
     example: dict[tuple[str, str, str, str], str] = {}
-    for _, fit in reading.done.iterrows():
+    for fit in reading.done.itertuples():
         for f in reading.records[fit.key].get("audit") or []:
             key = (f.get("severity", ""), f.get("check", ""), fit.panel, f"removal {fit.signal_removal}")
             found[key] = found.get(key, 0) + 1

@@ -225,17 +225,20 @@ def _before_after(at: pd.DataFrame) -> ggplot:
 
 
 def write(plot: ggplot, folder: Path, name: str) -> None:
-    """PNG (200 dpi), SVG and PDF of one plot, which is built once."""
+    """PNG (200 dpi), SVG and PDF of one plot, which is built, laid out and measured once."""
     import matplotlib.pyplot as plt
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         figure = plot.draw(show=False)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        box = figure.get_tightbbox().padded(0.1)
         for suffix in ("png", "svg", "pdf"):
             # no date in the file: the same records give the same bytes
             metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
             with plt.rc_context({"svg.hashsalt": "beyondlinear", "svg.fonttype": "path"}):
-                figure.savefig(folder / f"{name}.{suffix}", dpi=200, bbox_inches="tight", metadata=metadata)
+                figure.savefig(folder / f"{name}.{suffix}", dpi=200, bbox_inches=box, metadata=metadata)
         plt.close(figure)
 
 

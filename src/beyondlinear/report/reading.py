@@ -139,7 +139,8 @@ def _has_a_row(record: dict[str, Any], problems: list[Problem]) -> bool:
     try:
         made = row(record)
         for name in (*tables.METRICS, "fraction", *COUNTS):
-            pd.to_numeric(pd.Series([made[name]]), errors="raise")
+            if not isinstance(made[name], int | float | None):
+                raise TypeError(f"{name} is {made[name]!r}, which is no number")
         return True
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         text = (
@@ -193,7 +194,7 @@ def with_panels(fits: pd.DataFrame, records: dict[str, dict[str, Any]]) -> pd.Da
         for name, group in fits.groupby(["dataset", "task"])
     }
     panels, learners, settings = [], [], []
-    for _, fit in fits.iterrows():
+    for fit in fits.itertuples():
         variants = _BETWEEN_VARIANTS.split(fit.variant) if fit.variant else []
         of_data = [v for v in variants if v.startswith(_OF_DATA) and not v.startswith("control.")]
         panel = [str(fit.dataset)]
@@ -206,7 +207,7 @@ def with_panels(fits: pd.DataFrame, records: dict[str, dict[str, Any]]) -> pd.Da
         if varies["split"]:
             panel.append(f"split {fit.split}")
         learner = [str(fit.model)]
-        learner += [f"{c} {fit[c]}" for c in ("protocol", "tuning") if varies[c] and fit[c] != "none"]
+        learner += [f"{c} {fit[c]}" for c in ("protocol", "tuning") if varies[c] and getattr(fit, c) != "none"]
         if varies["pretrained"] and fit.pretrained is not None and not pd.isna(fit.pretrained):
             learner.append("pretrained" if fit.pretrained else "not pretrained")
         panels.append(", ".join([*panel, *of_data]))

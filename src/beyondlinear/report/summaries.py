@@ -138,7 +138,7 @@ def comparisons(reading: Reading) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for panel, fits in done.groupby("panel", sort=True):
         fits = fits[fits.fraction == fits.fraction.max()]
-        reference, name = _reference(fits)
+        reference, name = certified(fits)
         if reference is None:
             continue
         for learner, model in fits[fits.learner != name].groupby("learner", sort=True):
@@ -163,8 +163,11 @@ def comparisons(reading: Reading) -> pd.DataFrame:
     return table
 
 
-def _reference(fits: pd.DataFrame) -> tuple[pd.DataFrame | None, str]:
-    """Balanced accuracy of the certified linear model by seed and fold; None where there is none."""
+def certified(fits: pd.DataFrame) -> tuple[pd.DataFrame | None, str]:
+    """Balanced accuracy of the certified linear model by seed and fold, None where there is none, and its learner.
+
+    :param fits: rows of `Reading.done` of one panel, at one fraction, with the signal present and the real labels
+    """
     for model in CERTIFIED:
         mine = fits[fits.model == model]
         if len(mine):

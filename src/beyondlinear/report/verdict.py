@@ -13,9 +13,11 @@ import pandas as pd
 
 from beyondlinear.report.reading import Reading
 from beyondlinear.report.statistics import ROPE
-from beyondlinear.report.summaries import LINEAR, OPTIMUM
+from beyondlinear.report.summaries import LINEAR, OPTIMUM, certified
 
 LEVEL = 0.05
+# which linear model it is: one that was trained at its optimum, or the optimum beside one that was trained like a net
+_REFERENCE = {False: "the certified linear model", True: "the certified optimum of logistic regression"}
 
 Answer = Literal["yes", "no", "none found", "open", "not asked", "redundant"]
 
@@ -51,7 +53,7 @@ def verdicts(reading: Reading, tables: Tables) -> list[Verdict]:
     """One a panel, tables as `summaries` makes them: cells, comparisons, excess, tests."""
     panels = sorted({*tables["cells"].panel, *(tables["tests"].panel if len(tables["tests"]) else ())})
     return [
-        Verdict(panel, _warranted(panel, tables), _beyond(panel, tables), _limits(panel, reading, tables))
+        Verdict(panel, _warranted(panel, tables), _beyond(panel, reading, tables), _limits(panel, reading, tables))
         for panel in panels
     ]
 
@@ -83,12 +85,9 @@ def _warranted(panel: str, tables: Tables) -> Sentence:
 
 
 def _numbers(row: pd.Series) -> str:
-    reference = (
-        "the certified linear model" if row.reference != OPTIMUM else "the certified optimum of logistic regression"
-    )
     return (
         f"{row.learner} reached a balanced accuracy of {row.balanced_accuracy:.3f} against {row.of_reference:.3f} of "
-        f"{reference} (difference {signed(row.difference)}"
+        f"{_REFERENCE[row.reference == OPTIMUM]} (difference {signed(row.difference)}"
     )
 
 
@@ -99,7 +98,7 @@ def _whole(row: pd.Series) -> str:
     )
 
 
-def _beyond(panel: str, tables: Tables) -> Sentence:
+def _beyond(panel: str, reading: Reading, tables: Tables) -> Sentence:
     tests, excess = _of(tables["tests"], panel), _of(tables["excess"], panel)
     tests = tests[tests.control.isin(["none", None])] if len(tests) else tests
     shown = excess[excess.p_holm.notna()] if len(excess) else excess
@@ -139,6 +138,11 @@ def _beyond(panel: str, tables: Tables) -> Sentence:
             "labels that are linear by construction give no contrast here, or one draw only, so they decide nothing"
         )
         ids += list(excess.id)
+    perfect = _perfect(panel, reading, tables) if not answers else None
+    if perfect is not None:
+        return Sentence(
+            "redundant", f"{panel}: {'; '.join([perfect.text, *parts])}.", tuple(dict.fromkeys([*perfect.rows, *ids]))
+        )
     if not answers:
         text = "whether there is signal that a linear model cannot use cannot be told: "
         text += f"{parts[0] + ', and ' if parts else ''}the residual-prediction test was not made"
@@ -155,6 +159,25 @@ def _beyond(panel: str, tables: Tables) -> Sentence:
         "redundant": "nothing is left that another model could use",
     }[answer]
     return Sentence(answer, f"{panel}: {lead}: {'; '.join(parts)}.", tuple(ids))
+
+
+def _perfect(panel: str, reading: Reading, tables: Tables) -> Sentence | None:
+    """Whether the certified linear model is right on so nearly all held-out samples that none can be better in practice."""
+    done = reading.done
+    fits = done[(done.panel == panel) & (done.signal_removal == "none") & (done.control == "none")]
+    fits = fits[fits.fraction == fits.fraction.max()]
+    reference, name = certified(fits)
+    if reference is None or not reference.value.mean() >= 1 - ROPE:
+        return None
+    learner = fits.learner[fits.model == "logistic_regression"].mode()[0] if name == OPTIMUM else name
+    of = _of(tables["cells"], panel)
+    of = of[(of.learner == learner) & (of.signal_removal == "none") & (of.control == "none")]
+    text = (
+        f"nothing is left that another model could use: {_REFERENCE[name == OPTIMUM]} reaches a balanced accuracy of "
+    )
+    text += f"{reference.value.mean():.3f} on held-out samples, so that none can be better by more than {ROPE:g}; the "
+    text += "residual-prediction test was not made"
+    return Sentence("redundant", text, tuple(of[of.fraction == fits.fraction.max()].id))
 
 
 def _limits(panel: str, reading: Reading, tables: Tables) -> Sentence:
