@@ -3,8 +3,10 @@
 false positives: two equally good models by construction; share of data sets with p < .05 (nominal .05), by the plain t-test
     over folds and by the corrected one, and how often the posterior says "better" with probability > .95
 coverage: share of 95 % intervals of one model's balanced accuracy (cluster bootstrap) that hold the truth (nominal .95)
+excess: labels drawn from a linear law over clusters of samples, so that there is no signal beyond it; the share of data sets
+    where a model after `split` removal exceeds labels drawn from the law that was fitted (one-sided p_t < .05; nominal .05)
 
-python benchmarks/inference.py [--sets 2000] [--sections comparison interval]
+python benchmarks/inference.py [--sets 2000] [--sections comparison interval excess]
 """
 
 import argparse
@@ -13,8 +15,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import beta, t
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
-from beyondlinear.report.statistics import bootstrap, compare
+from beyondlinear.linear.law import FoldedRows, fit_law
+from beyondlinear.removal.class_means import remove_class_means
+from beyondlinear.report.statistics import bootstrap, compare, holm
 
 P = 5  # genes of each of the two models
 
@@ -143,14 +149,58 @@ def judged(right: np.ndarray, codes: np.ndarray, groups: np.ndarray, draws: int 
     return found.value, found.low, found.high, float(low), float(high)
 
 
+MODELS = {"nearest neighbours": lambda: KNeighborsClassifier(5), "naive Bayes": GaussianNB}
+
+
+def excess(sets: int, console: Console) -> None:
+    title = f"false positives of the excess over linear labels at .05, {sets:,} data sets each"
+    table = Table(title=title, title_justify="left", title_style="")
+    for column in ("samples", "draws", "real − linear labels", *MODELS, "either, after Holm"):
+        table.add_column(column, justify="right")
+    for n in (150, 500):
+        rng = np.random.default_rng(n)
+        most = [exceeded(rng, n, 10) for _ in range(sets)]
+        for draws in (3, 5, 10):
+            d = np.array([real - control[:draws].mean(0) for real, control in most])  # (sets, models)
+            sd = np.array([control[:draws].std(0, ddof=1) for _, control in most])
+            p = t.sf(d / (sd * np.sqrt(1 + 1 / draws)), draws - 1)
+            found = [*(p < 0.05).sum(0), (np.array([holm(row) for row in p]).min(1) < 0.05).sum()]
+            means = " and ".join(f"{m:+.3f}" for m in d.mean(0))
+            table.add_row(str(n), str(draws), means, *(share(int(hits), sets) for hits in found))
+    console.print(table)
+
+
+def exceeded(rng: np.random.Generator, n: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """(models,) balanced accuracy after removal with labels of a true linear law, (draws, models) with those of its fit."""
+    clusters = rng.integers(0, 6, n)
+    x = (2 * rng.normal(size=(6, P))[clusters] + rng.normal(size=(n, P))).astype(np.float32)
+    folds = rng.permutation(np.arange(n) % 5)
+    logits = (x - x.mean(0)) @ rng.normal(size=P) * 0.7
+    codes = (rng.random(n) < 1 / (1 + np.exp(-logits))).astype(np.int64)
+    law, units = fit_law(FoldedRows((x - x.mean(0)) / x.std(0), folds), codes, 2), np.arange(n)
+    control = np.array([after_split(x, law.draw(rng, units), folds) for _ in range(draws)])
+    return after_split(x, codes, folds), control
+
+
+def after_split(x: np.ndarray, codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """(models,) mean over folds; the class means are taken out of each part with its own labels."""
+    found = np.zeros((5, len(MODELS)))
+    for fold in range(5):
+        parts = [(remove_class_means(x[rows], codes[rows], 2), codes[rows]) for rows in (folds != fold, folds == fold)]
+        for m, model in enumerate(MODELS.values()):
+            found[fold, m] = balanced(model().fit(*parts[0]).predict(parts[1][0]) == parts[1][1], parts[1][1])
+    return found.mean(0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sets", type=int, default=2000)
-    parser.add_argument("--sections", nargs="+", choices=("comparison", "interval"), default=("comparison", "interval"))
+    sections = {"comparison": comparison, "interval": interval, "excess": excess}
+    parser.add_argument("--sections", nargs="+", choices=sections, default=tuple(sections))
     arguments = parser.parse_args()
     console = Console(width=140)
     for section in arguments.sections:
-        {"comparison": comparison, "interval": interval}[section](arguments.sets, console)
+        sections[section](arguments.sets, console)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def _run(
     names |= {"split": "group", "protocol": "sound", "tuning": "none"}
     config = {
         "seed": seed,
-        "dataset": {"name": dataset},
+        "dataset": {"name": dataset} | ({"expression": "data/mine.csv.gz"} if dataset == "file" else {}),
         "split": {"name": "group", "group": "donor", "tune_share": 0.2},
     }
     config |= {"control": {"name": control, "draw": draw, "direction": "fitted"}, "model": {"name": model}}

@@ -18,6 +18,7 @@ def report(make_sweep, tmp_path_factory) -> Path:
     make_sweep(
         folder / "sweep", datasets=(NASTY, "second"), classes=(NASTY, "$x_1$ & <b>"), fractions=(0.25, 0.5, 0.75, 1.0)
     )
+    (folder / "sweep" / f"fits_{'unbroken' * 20}.json").write_text("{")  # a word wider than a phone
     write_report([str(folder / "sweep")], folder / "report", said=lambda text: None)
     return folder / "report"
 

@@ -83,15 +83,15 @@ def test_mixed_data_sets_stay_apart(make_sweep, tmp_path):
 
 
 def test_tasks_of_one_data_set_stay_apart(make_sweep, tmp_path):
-    """Users' files all have the dataset name `file`: by the label they are told apart, and no fit counts for both."""
+    """A user's data go by the name of the file; labels are told apart, and no fit counts for both."""
     make_sweep(tmp_path / "a", datasets=("file",), task="cohort", classes=("BRCA", "LUAD", "KIRC"))
     make_sweep(tmp_path / "b", datasets=("file",), task="sample_type", accuracy=0.9, classes=("normal", "tumor"))
     reading = read([tmp_path])
-    assert [v.panel for v in judged(reading)] == ["file, cohort", "file, sample_type"]
+    assert [v.panel for v in judged(reading)] == ["mine, cohort", "mine, sample_type"]
     found = cells(reading)[0]
     assert found.groupby("panel").naive.unique().map(list).to_dict() == {
-        "file, cohort": [1 / 3],
-        "file, sample_type": [0.5],
+        "mine, cohort": [1 / 3],
+        "mine, sample_type": [0.5],
     }
     assert (found.done == 5).all()
 

@@ -92,12 +92,13 @@ function draw() {
   const of = data.panels[panel.selectedIndex];
   const style = getComputedStyle(root);
   const [ink, line, paper] = ["--ink", "--line", "--paper"].map((v) => style.getPropertyValue(v).trim());
+  const sizes = new Set(of.lines.flatMap((l) => l.x)).size; // of one size there is no curve to begin at zero
   const axis = { gridcolor: line, linecolor: line, zeroline: false };
   Plotly.react(plot, traces(of), {
     font: { color: ink, family: "system-ui, sans-serif" }, paper_bgcolor: paper, plot_bgcolor: paper,
     margin: { l: 60, r: 15, t: 10, b: 50 }, hovermode: "closest", showlegend: false,
     hoverlabel: { bgcolor: paper, bordercolor: line, font: { color: ink } },
-    xaxis: { ...axis, title: { text: "training samples" }, rangemode: "tozero" },
+    xaxis: { ...axis, title: { text: "training samples" }, rangemode: sizes > 1 ? "tozero" : "normal" },
     yaxis: { ...axis, title: { text: "balanced accuracy (held-out)" } },
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: of.naive, y1: of.naive, line: { dash: "dot", color: ink, width: 1 } }],
   }, { responsive: true, displayModeBar: false });

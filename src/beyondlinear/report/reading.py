@@ -182,6 +182,12 @@ def _commands(directory: Path, problems: list[Problem]) -> list[str]:
     return commands
 
 
+def _file(record: dict[str, Any]) -> tuple[str, str] | None:
+    """Name and path of the expression table that a user gave, None for other data sets."""
+    path = ((record.get("config") or {}).get("dataset") or {}).get("expression")
+    return (Path(str(path)).name.split(".")[0], str(path)) if path else None
+
+
 def with_panels(fits: pd.DataFrame, records: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """Two columns more: panel, what is predicted in which data and how it is split; learner, the model and how it was set."""
     fits = fits.copy()
@@ -193,12 +199,19 @@ def with_panels(fits: pd.DataFrame, records: dict[str, dict[str, Any]]) -> pd.Da
         name: len({classes[k] for k in group.key if classes[k]}) > 1
         for name, group in fits.groupby(["dataset", "task"])
     }
+    files = {k: _file(r) for k, r in records.items()}
+    paths: dict[str, set[str]] = {}
+    for name, path in filter(None, files.values()):
+        paths.setdefault(name, set()).add(path)
     panels, learners, settings = [], [], []
     for fit in fits.itertuples():
         variants = _BETWEEN_VARIANTS.split(fit.variant) if fit.variant else []
         of_data = [v for v in variants if v.startswith(_OF_DATA) and not v.startswith("control.")]
-        panel = [str(fit.dataset)]
-        if varies["task"]:
+        panel, file = [str(fit.dataset)], files[fit.key]
+        if file and len(paths[file[0]]) == 1:  # a user's own data go by the name of their file
+            panel[0] = file[0]
+            of_data = [v for v in of_data if not v.startswith(("dataset.expression=", "dataset.metadata="))]
+        if varies["task"] or file:
             panel.append(str(fit.task))
         if several[fit.dataset, fit.task] and classes[fit.key]:
             names = classes[fit.key]

@@ -129,6 +129,9 @@ def _draw(
         diagnostics.cost(reading),
     ]
     drawn, main = [], None
+    # a learning curve of one training size shows nothing that the comparison does not show better
+    sizes = reading.done.groupby("panel").fraction.nunique()
+    first = "before_after" if len(sizes) and sizes.max() == 1 and planned[1] is not None else "learning_curve"
     for figure in planned:
         if figure is None:
             continue
@@ -141,7 +144,7 @@ def _draw(
             )
             said(problems[-1].text)
             continue
-        if figure.name == "learning_curve":
+        if figure.name == first:
             main = done
         else:
             drawn.append(done)
