@@ -57,7 +57,8 @@ def desk(tmp_path_factory) -> Path:
         directory / "expression.csv.gz"
     )
     # the real files that README names, in miniature
-    kinds = {"cohort": tissue, "sample_type": tissue, "donor": frame.donor.to_numpy()}
+    donors = np.arange(60) // 3
+    kinds = {"cohort": [f"c{d % 4}" for d in donors], "sample_type": tissue, "donor": frame.donor.to_numpy()}
     pd.DataFrame(kinds, index=frame.index).to_csv(directory / "metagsca_tcga11_meta.csv")
     shutil.copy(directory / "expression.csv.gz", directory / "metagsca_tcga11_paired.csv.gz")
     labels = {"SUBJID": frame.donor.to_numpy(), "SMTS": np.where(tissue == "Brain", "Esophagus", "Skin")}

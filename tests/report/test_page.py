@@ -112,6 +112,14 @@ def test_dark_and_phone(page):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_print_shows_whole_tables_with_their_heads(page):
+    page.set_viewport_size({"width": 1030, "height": 700})  # A4, landscape, without its margins
+    page.emulate_media(media="print")
+    assert page.locator("#cells thead button").first.is_visible()
+    assert not page.locator("#theme").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1030
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser, report, scheme):
     if not AXE.exists():

@@ -194,7 +194,10 @@ def _limits(panel: str, reading: Reading, tables: Tables) -> Sentence:
     ids = list(cells[(cells.signal_removal == "none") & (cells.fraction == cells.fraction.max())].id)
     widths = (rows.high - rows.low) / 2 if len(rows) else pd.Series(dtype=float)
     if widths.max() >= 0.0005:
-        text += f"; differences below about {widths.max():.3f} in balanced accuracy could not have been told from none"
+        span = f"{widths.min():.3f}" + (
+            f" to {widths.max():.3f}, by model," if widths.max() - widths.min() >= 0.001 else ""
+        )
+        text += f"; differences below about {span} in balanced accuracy could not have been told from none"
         ids += list(rows.id)
     lost = int((fits.status != "done").sum())
     text += f"; {lost:,} of {len(fits):,} fits have no result" if lost else ""

@@ -151,6 +151,11 @@ def _draw(
     return drawn, main
 
 
+def _for_page(table: pd.DataFrame, n_panels: int) -> pd.DataFrame:
+    """The table without the name of the data where the page has only one."""
+    return table.drop(columns="panel", errors="ignore") if n_panels == 1 else table
+
+
 def _context(
     reading: Reading,
     tables: dict[str, pd.DataFrame],
@@ -176,7 +181,7 @@ def _context(
         "n_fits": len(reading.fits),
         "main_figure": main,
         "figures": pictures,
-        "tables": {name: view(table, name, *NOTES[name]) for name, table in tables.items()},
+        "tables": {name: view(_for_page(table, len(panels)), name, *NOTES[name]) for name, table in tables.items()},
         "audit_line": facts.audit_line(reading),
         "paragraph": text,
         "citations": [(key, methods.CITATIONS[key]) for key in cited],
