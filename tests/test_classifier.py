@@ -7,7 +7,7 @@ import torch
 
 from beyondlinear import classifier
 from beyondlinear.classifier import NetworkModel, cross_entropy, hinge
-from beyondlinear.datamodule import Part
+from beyondlinear.datamodule import Batches, Part
 from beyondlinear.networks import FiveLayer, Linear
 from beyondlinear.seeds import stream_seed
 from beyondlinear.training import FitData, Training, TrainingDiverged
@@ -45,13 +45,8 @@ def scripted(monkeypatch):
     """Training whose tune loss per epoch is read from a list."""
 
     def script(losses: list[float]) -> None:
-        values, real = iter(losses), classifier.Classifier._mean
-
-        def mean(self, part: str) -> float:
-            measured = real(self, part)
-            return next(values) if part == "tune" else measured
-
-        monkeypatch.setattr(classifier.Classifier, "_mean", mean)
+        values = iter(losses)
+        monkeypatch.setattr(classifier.Classifier, "tune_loss", lambda self, batches: next(values))
 
     return script
 
@@ -105,9 +100,8 @@ def test_the_tune_loss_is_weighted():
     codes = torch.tensor([0, 0, 0, 1])
     module = classifier.Classifier(torch.nn.Identity(), cross_entropy, torch.optim.Adam, torch.tensor([2 / 3, 2.0]))
     scores = torch.tensor([[1.0, 0.0]] * 4)
-    module.validation_step((scores, codes), 0)
     right, wrong = np.log1p(np.exp(-1)), np.log1p(np.exp(1))
-    assert module._mean("tune") == pytest.approx((3 * 2 / 3 * right + 2 * wrong) / 4)
+    assert module.tune_loss(Batches(scores, codes, 4)) == pytest.approx((3 * 2 / 3 * right + 2 * wrong) / 4)
 
 
 def test_patience_counts_anew_after_each_improvement(scripted):
@@ -185,3 +179,35 @@ def test_epochs_are_told():
     told = []
     model().fit(data(tune=False), SETTINGS, on_epoch=lambda epoch, most: told.append((epoch, most)))
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize("clip", [None, 0.05])
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
+def test_training_is_a_plain_loop_over_the_same_batches(clip, loss):
+    """Adam without its fused form, clip_grad_norm_, class weights by sample: the losses agree to float32's rounding."""
+    given = data()
+    outcome = model(loss=loss).fit(given, Training(**{**vars(SETTINGS), "gradient_clip": clip, "max_epochs": 5}))
+    fused = NetworkModel(Linear, loss, functools.partial(torch.optim.Adam, lr=1e-2, fused=True))
+    again = fused.fit(given, Training(**{**vars(SETTINGS), "gradient_clip": clip, "max_epochs": 5}))
+    torch.manual_seed(given.seed("initialisation"))
+    network, generator = Linear(8, 2), torch.Generator().manual_seed(given.seed("batch order"))
+    adam = torch.optim.Adam(network.parameters(), lr=1e-2, foreach=False)
+    parts = [(torch.from_numpy(p.x), torch.from_numpy(p.codes)) for p in (given.fit, given.tune)]
+    weights, history = torch.from_numpy(given.class_weights()).float(), []
+    for _ in range(5):
+        losses = []
+        for x, codes in Batches(*parts[0], 16, generator):
+            each = weights[codes] * classifier.LOSSES[loss](network(x), codes)
+            adam.zero_grad()
+            each.mean().backward()
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
+            adam.step()
+            losses += each.tolist()
+        x, codes = parts[1]
+        tune = (weights[codes] * classifier.LOSSES[loss](network(x), codes)).mean().item()
+        history.append((sum(losses) / len(losses), tune))
+    for made in (outcome, again):
+        assert [(e["train_loss"], e["tune_loss"]) for e in made.training["history"]] == [
+            pytest.approx(losses, abs=1e-5) for losses in history
+        ]

@@ -31,6 +31,7 @@ def test_each_pass_is_a_new_order_and_the_same_seed_gives_the_same_passes():
 
 def test_the_tune_part_comes_in_order_and_may_be_missing():
     part = Part(np.arange(6, dtype=np.float32)[:, None], np.array([0, 1, 0, 1, 0, 1]), np.arange(6))
-    assert PartsDataModule(part, None, 2, 0).val_dataloader() == []
-    tune = PartsDataModule(part, part, 2, 0).val_dataloader()
-    assert [codes.tolist() for _, codes in tune] == [[0, 1, 0, 1, 0, 1]]
+    (whole,) = PartsDataModule(part, None, 2, 0).train_dataloader()
+    assert whole.tune is None
+    (whole,) = PartsDataModule(part, part, 2, 0).train_dataloader()
+    assert [codes.tolist() for _, codes in whole.tune] == [[0, 1, 0, 1, 0, 1]]

@@ -1,9 +1,8 @@
-"""The one LightningModule, and how a fit of it is trained, stopped and scored."""
+"""Networks as models: how a fit of one is trained, stopped and scored."""
 
-import copy
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +21,7 @@ from beyondlinear.errors import ConfigError, choices
 from beyondlinear.metrics import softmax
 from beyondlinear.networks import Linear
 from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
+from beyondlinear.training_loop import BestWeights, Classifier
 
 LARGEST_LR = 0.03  # that scaling up for few genes may reach; beyond it Adam jumps between solutions
 
@@ -41,89 +41,6 @@ def cross_entropy(scores: Tensor, codes: Tensor) -> Tensor:
 
 
 LOSSES = {"cross_entropy": cross_entropy, "hinge": hinge}
-
-
-class Classifier(pl.LightningModule):
-    """A network, a per-sample loss and class weights. Losses are logged once per epoch."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        optimizer: Callable[..., torch.optim.Optimizer],
-        class_weights: Tensor,
-    ) -> None:
-        super().__init__()
-        self.network, self.loss, self.optimizer = network, loss, optimizer
-        self.register_buffer("class_weights", class_weights)
-        self.history: list[dict[str, float]] = []
-        self._sums: dict[str, list[Tensor]] = {"train": [], "tune": []}
-
-    def _step(self, batch: tuple[Tensor, Tensor], part: str) -> Tensor:
-        x, codes = batch
-        losses = self.class_weights[codes] * self.loss(self.network(x), codes)  # type: ignore[index]
-        self._sums[part].append(torch.stack([losses.detach().sum(), losses.new_tensor(len(codes))]))
-        return losses.mean()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
-        return self._step(batch, "train")
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        self._step(batch, "tune")
-
-    def _mean(self, part: str) -> float:
-        total = torch.stack(self._sums[part]).double().sum(0)
-        self._sums[part].clear()
-        return float(total[0] / total[1])
-
-    def on_validation_epoch_end(self) -> None:
-        tune_loss = self._mean("tune")
-        self.history.append({"epoch": self.current_epoch, "tune_loss": tune_loss})
-        # float64: early stopping then compares the numbers that the record holds
-        self.log("tune_loss", torch.tensor(tune_loss, dtype=torch.float64))
-
-    def on_train_epoch_end(self) -> None:
-        # Lightning runs the tune part before it ends the training epoch
-        if not self.history or self.history[-1]["epoch"] != self.current_epoch:
-            self.history.append({"epoch": self.current_epoch})
-        self.history[-1]["train_loss"] = self._mean("train")
-        self.log("train_loss", self.history[-1]["train_loss"])
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["history"] = self.history
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history = checkpoint["history"]
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.network.parameters())
-
-
-class BestWeights(pl.Callback):
-    """Keeps the weights of the best tune loss, as copies, and puts them back at the end.
-
-    A reference would follow the optimizer's in-place updates, and "best" would silently mean "last".
-    """
-
-    def __init__(self) -> None:
-        self.loss, self.epoch = math.inf, -1
-        self.weights: Mapping[str, Tensor] | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"loss": self.loss, "epoch": self.epoch, "weights": self.weights}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loss, self.epoch, self.weights = state["loss"], state["epoch"], state["weights"]
-
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        loss = float(trainer.callback_metrics["tune_loss"])
-        if loss < self.loss:
-            self.loss, self.epoch = loss, trainer.current_epoch
-            self.weights = copy.deepcopy(module.network.state_dict())  # type: ignore[union-attr]
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self.weights is not None:
-            module.network.load_state_dict(self.weights)  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)
@@ -174,10 +91,15 @@ class NetworkModel:
                 network.load_state_dict(start.state_dict())
             torch.manual_seed(data.seed("dropout"))
             weights = torch.from_numpy(data.class_weights()).float()
-            module = Classifier(network, LOSSES[self.loss], self._optimizer(data.fit.x.shape[1]), weights)
+            optimizer = self._optimizer(data.fit.x.shape[1])
+            module = Classifier(network, LOSSES[self.loss], optimizer, weights, training.gradient_clip)
             best = BestWeights()
             stopper = EarlyStopping(
-                "tune_loss", patience=training.patience, min_delta=0.0, stopping_threshold=training.stop_below
+                "tune_loss",
+                patience=training.patience,
+                min_delta=0.0,
+                stopping_threshold=training.stop_below,
+                check_on_train_epoch_end=True,
             )
             max_epochs = training.max_epochs if data.tune is not None else training.epochs_without_tune
             callbacks: list[pl.Callback] = [_Epochs(on_epoch, max_epochs)] if on_epoch else []
@@ -189,13 +111,12 @@ class NetworkModel:
                 devices=1,
                 plugins=[LightningEnvironment()],  # one process; a SLURM job around it is none of Lightning's business
                 max_epochs=max_epochs,
-                gradient_clip_val=training.gradient_clip,
                 deterministic=True,
                 callbacks=[*callbacks, *([saved] if saved is not None else [])],
                 logger=logger,
                 log_every_n_steps=1,
                 num_sanity_val_steps=0,
-                limit_val_batches=1.0 if data.tune is not None else 0,
+                limit_val_batches=0,  # the epoch's own step reads the tune loss
                 enable_checkpointing=saved is not None,
                 enable_progress_bar=False,
                 enable_model_summary=False,

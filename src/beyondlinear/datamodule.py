@@ -44,7 +44,28 @@ class Batches:
         else:
             order = torch.randperm(n, generator=self.generator).to(self.codes.device)
         for index in torch.tensor_split(order, self.n_batches):
-            yield self.x[index], self.codes[index]
+            yield self.x.index_select(0, index), self.codes[index]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one epoch needs: the batches to learn from, and the tune part's, in order."""
+
+    fit: Batches
+    tune: Batches | None
+
+
+class _Passes:
+    """A loader whose one batch is the whole epoch."""
+
+    def __init__(self, whole: Pass) -> None:
+        self.whole = [whole]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[Pass]:
+        return iter(self.whole)
 
 
 class PartsDataModule(pl.LightningDataModule):
@@ -59,11 +80,14 @@ class PartsDataModule(pl.LightningDataModule):
         self.fit_part, self.tune_part, self.batch_size = fit, tune, batch_size
         self.generator = torch.Generator().manual_seed(order_seed)
 
-    def train_dataloader(self) -> Batches:
-        return Batches(*self._on_device(self.fit_part), self.batch_size, self.generator)
+    def train_dataloader(self) -> _Passes:
+        fit = Batches(*self._on_device(self.fit_part), self.batch_size, self.generator)
+        tune = Batches(*self._on_device(self.tune_part), EVALUATION_BATCH) if self.tune_part is not None else None
+        return _Passes(Pass(fit, tune))
 
-    def val_dataloader(self) -> Batches | list:
-        return Batches(*self._on_device(self.tune_part), EVALUATION_BATCH) if self.tune_part is not None else []
+    def transfer_batch_to_device(self, batch: Pass, device: torch.device, dataloader_idx: int) -> Pass:
+        """All of it lies there already."""
+        return batch
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"order": self.generator.get_state()}

@@ -1,0 +1,139 @@
+"""The one LightningModule: an epoch of training and the tune loss after it, and which weights were best.
+
+A step of Lightning's loop is a whole epoch here. What Lightning does around a step takes longer than an update of a linear
+model does; around an epoch it is not felt, and checkpoints, trackers and callbacks, which all go by epochs, are the same.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from beyondlinear.datamodule import Batches, Pass
+
+
+class Classifier(pl.LightningModule):
+    """A network, a per-sample loss and class weights. Losses are read and logged once an epoch.
+
+    loss: (scores, codes) to (n,) losses; gradient_clip: largest norm of an update's gradient, None: any.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        class_weights: Tensor,
+        gradient_clip: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network, self.loss, self.optimizer, self.gradient_clip = network, loss, optimizer, gradient_clip
+        self.register_buffer("class_weights", class_weights)
+        self.history: list[dict[str, float]] = []
+
+    def _loss_sum(self, x: Tensor, codes: Tensor) -> Tensor:
+        return torch.dot(self.class_weights[codes], self.loss(self.network(x), codes))  # type: ignore[index]
+
+    def training_step(self, both: Pass, step: int) -> None:
+        """One epoch; its losses enter the history."""
+        losses: dict[str, float] = {"epoch": self.current_epoch, "train_loss": self.train_epoch(both.fit)}
+        if both.tune is not None:
+            losses["tune_loss"] = self.tune_loss(both.tune)
+        self.history.append(losses)
+
+    def train_epoch(self, batches: Batches) -> float:
+        """Update on every batch; the mean of the samples' weighted losses, each from before its update."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        parameters = list(self.network.parameters())
+        sums = []
+        for x, codes in batches:
+            loss_sum = self._loss_sum(x, codes)
+            (loss_sum / len(codes)).backward()
+            sums.append(loss_sum.detach())
+            if self.gradient_clip is not None:
+                _clip(optimizer, parameters, self.gradient_clip)
+            optimizer.step()
+            optimizer.zero_grad()
+        return _mean(sums, batches)
+
+    def tune_loss(self, batches: Batches) -> float:
+        """Mean of the samples' weighted losses, without dropout and with running batch statistics."""
+        self.network.eval()
+        with torch.inference_mode():
+            sums = [self._loss_sum(x, codes) for x, codes in batches]
+        self.network.train()
+        return _mean(sums, batches)
+
+    def on_train_epoch_end(self) -> None:
+        for name, loss in self.history[-1].items():
+            if name != "epoch":
+                # float64: early stopping then compares the numbers that the record holds
+                self.log(name, torch.tensor(loss, dtype=torch.float64))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.network.parameters())
+
+
+def _mean(sums: list[Tensor], batches: Batches) -> float:
+    return float(torch.stack(sums).double().sum()) / len(batches.codes)
+
+
+def _clip(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], largest: float) -> None:
+    """Scale the gradient to a norm of at most `largest`, as clip_grad_norm_ does.
+
+    A fused optimizer divides by a scale while it reads the gradient anyway (it was made for mixed precision), which saves a
+    pass over memory.
+    """
+    if not getattr(optimizer, "_step_supports_amp_scaling", False):
+        nn.utils.clip_grad_norm_(parameters, largest)
+        return
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    optimizer.grad_scale = ((norm + 1e-6) / largest).clamp(min=1)  # type: ignore[attr-defined]
+
+
+class BestWeights(pl.Callback):
+    """Keeps the weights of the best tune loss, as copies, and puts them back at the end.
+
+    A reference would follow the optimizer's in-place updates, and "best" would silently mean "last".
+    """
+
+    def __init__(self) -> None:
+        self.loss, self.epoch = math.inf, -1
+        self.weights: Mapping[str, Tensor] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self.loss, "epoch": self.epoch, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.loss, self.epoch, self.weights = state["loss"], state["epoch"], state["weights"]
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, Classifier)
+        loss = module.history[-1]["tune_loss"]
+        if loss < self.loss:
+            self.loss, self.epoch = loss, trainer.current_epoch
+            now = module.network.state_dict()
+            if self.weights is None:
+                self.weights = copy.deepcopy(now)
+            for (
+                name,
+                kept,
+            ) in self.weights.items():  # into the memory of the last best: new memory costs more than the copy
+                kept.copy_(now[name])
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, Classifier)
+        if self.weights is not None:
+            module.network.load_state_dict(self.weights)
