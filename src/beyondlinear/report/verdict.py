@@ -76,7 +76,7 @@ def _warranted(panel: str, tables: Tables) -> Sentence:
         text = f"a non-linear model is warranted: {_whole(clear.loc[clear.difference.idxmax()])}."
         return Sentence("yes", f"{panel}: {text}", ids)
     if (rows.better < LEVEL).all():
-        text = f"no non-linear model is warranted: none is likely to be better in practice; the best, {_whole(best)}."
+        text = f"no non-linear model is warranted: none is likely to be better in practice; at best, {_whole(best)}."
         return Sentence("no", f"{panel}: {text}", ids)
     text = (
         f"whether a non-linear model is warranted stays open: neither a gain nor its absence is shown; {_whole(best)}."
@@ -192,6 +192,7 @@ def _limits(panel: str, reading: Reading, tables: Tables) -> Sentence:
         f"{counted(done.fold.nunique(), 'fold')} and {counted(done.seed.nunique(), 'seed')}"
     )
     ids = list(cells[(cells.signal_removal == "none") & (cells.fraction == cells.fraction.max())].id)
+    rows = rows[~rows.model.isin(LINEAR)] if len(rows) else rows
     widths = (rows.high - rows.low) / 2 if len(rows) else pd.Series(dtype=float)
     if widths.max() >= 0.0005:
         span = f"{widths.min():.3f}" + (
