@@ -16,7 +16,10 @@ AXE = ROOT / ".node" / "node_modules" / "axe-core" / "axe.min.js"
 def report(make_sweep, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     make_sweep(
-        folder / "sweep", datasets=(NASTY, "second"), classes=(NASTY, "$x_1$ & <b>"), fractions=(0.25, 0.5, 0.75, 1.0)
+        folder / "sweep",
+        datasets=(NASTY + ", wider than a phone" * 3, "second"),
+        classes=(NASTY, "$x_1$ & <b>"),
+        fractions=(0.25, 0.5, 0.75, 1.0),
     )
     (folder / "sweep" / f"fits_{'unbroken' * 20}.json").write_text("{")  # a word wider than a phone
     write_report([str(folder / "sweep")], folder / "report", said=lambda text: None)
