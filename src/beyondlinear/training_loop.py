@@ -5,15 +5,22 @@ model does; around an epoch it is not felt, and checkpoints, trackers and callba
 """
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import registry
 from torch import Tensor, nn
 
 from beyondlinear.datamodule import Batches, Pass
+
+# for each Trainer, which is for each fit, Lightning looks for callbacks in the metadata of all installed packages: the larger
+# part of its set-up, and the answer does not change while a process lasts
+if hasattr(registry, "entry_points"):
+    registry.entry_points = functools.cache(registry.entry_points)  # type: ignore[assignment]
 
 
 class Classifier(pl.LightningModule):
