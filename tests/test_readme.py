@@ -143,6 +143,8 @@ SMALL = {
     "report": "--fits 240",
     "records": "--fits 20 --repeats 1",
     "sweep": "--runs 3",
+    "startup": "--repeats 1",
+    "fit": "--n 100 --p 40 --rounds 1 --models logistic_regression five_layer --batch 16",
     "residual_test": "--sets 6 --first 1 --n 60 --p 5 --statistics pairs",
 }
 
