@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import composed, make_bench
+from made_up import composed, make_bench
 
 from beyondlinear.datamodule import Part
 from beyondlinear.training import FitData

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from made_up import ROOT
 
 SWEEP = [
     "-m", "model=logistic_regression,three_layer", "signal_removal=none,split", "hydra.sweep.dir=multirun/first",

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from made_up import ROOT
 from omegaconf import OmegaConf
 
 from beyondlinear.config import check

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from made_up import ROOT
 
 from beyondlinear.config import build, check
 from beyondlinear.errors import ConfigError

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import make_samples, mean_accuracy
+from made_up import make_samples, mean_accuracy
 
 from beyondlinear import controls
 from beyondlinear.controls import LinearLabels, MatchedNull, NoControl, Setting, Shuffled, label_units

@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from conftest import make_samples
+from made_up import make_samples
 
 from beyondlinear.errors import ResultsError
 from beyondlinear.ledger import Ledger, Sheet, hash_of, make_sheet, read_sheet, sheet_path

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from made_up import ROOT
 from trees import write_gtex, write_tree
 
 from beyondlinear.data.recount3_tree import Tree, read_index

@@ -1,7 +1,7 @@
 """Real expression data through the command that a user types. The data lie beside the repository."""
 
 import pytest
-from conftest import mean_accuracy
+from made_up import mean_accuracy
 
 MODELS = ["logistic_regression", "linear_svm"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_bench, mean_accuracy
+from made_up import ROOT, make_bench, mean_accuracy
 
 from beyondlinear.errors import ResultsError, SplitError
 from beyondlinear.parts import prepare

@@ -5,7 +5,7 @@ test_paper_size.py has the same claims on the paper's own sizes.
 
 import numpy as np
 import pytest
-from conftest import mean_accuracy
+from made_up import mean_accuracy
 from scipy.stats import norm
 
 from beyondlinear.config import build

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import make_bench
+from made_up import make_bench
 
 from beyondlinear import selection
 from beyondlinear.classifier import NetworkModel

@@ -1,9 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import make_samples
 
 from beyondlinear.balance import assign
 from beyondlinear.errors import ConfigError, SplitError

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 import pytest
-from conftest import ROOT
+from made_up import ROOT
 from omegaconf import OmegaConf
 
 from beyondlinear.config import build

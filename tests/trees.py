@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from conftest import ROOT
+from made_up import ROOT
 
 from beyondlinear.data.gtex import RELEASES
 

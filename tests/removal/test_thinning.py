@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import mean_accuracy
+from made_up import mean_accuracy
 
 from beyondlinear.data.tilted import simulated_clusters
 from beyondlinear.errors import RemovalError

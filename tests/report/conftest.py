@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent.parent
+from made_up import ROOT
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-from conftest import ROOT
+from made_up import ROOT
 
 # four runs of three fits, each of some seconds and with a checkpoint every second
 GRID = [

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, composed
+from made_up import ROOT, composed
 
 from beyondlinear.config import build
 from beyondlinear.errors import ConfigError

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from made_up import ROOT
 from rich.console import Console
 
 from beyondlinear.errors import ResultsError
