@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from beyondlinear import classifier
-from beyondlinear.classifier import NetworkModel, cross_entropy, hinge
+from beyondlinear.classifier import NetworkModel
 from beyondlinear.datamodule import Batches, Part
+from beyondlinear.losses import LOSSES, cross_entropy, hinge
 from beyondlinear.networks import FiveLayer, Linear
 from beyondlinear.seeds import stream_seed
 from beyondlinear.training import FitData, Training, TrainingDiverged
@@ -197,7 +198,7 @@ def test_training_is_a_plain_loop_over_the_same_batches(clip, loss):
     for _ in range(5):
         losses = []
         for x, codes in Batches(*parts[0], 16, generator):
-            each = weights[codes] * classifier.LOSSES[loss](network(x), codes)
+            each = weights[codes] * LOSSES[loss](network(x), codes)
             adam.zero_grad()
             each.mean().backward()
             if clip is not None:
@@ -205,7 +206,7 @@ def test_training_is_a_plain_loop_over_the_same_batches(clip, loss):
             adam.step()
             losses += each.tolist()
         x, codes = parts[1]
-        tune = (weights[codes] * classifier.LOSSES[loss](network(x), codes)).mean().item()
+        tune = (weights[codes] * LOSSES[loss](network(x), codes)).mean().item()
         history.append((sum(losses) / len(losses), tune))
     for made in (outcome, again):
         assert [(e["train_loss"], e["tune_loss"]) for e in made.training["history"]] == [

@@ -13,34 +13,18 @@ import torch
 from pydantic import Field
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.plugins.environments import LightningEnvironment
-from torch import Tensor, nn
+from torch import nn
 
 from beyondlinear.checkpoint import EpochCheckpoint
 from beyondlinear.datamodule import EVALUATION_BATCH, PartsDataModule
 from beyondlinear.errors import ConfigError, choices
+from beyondlinear.losses import LOSSES
 from beyondlinear.metrics import softmax
 from beyondlinear.networks import Linear
 from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
 from beyondlinear.training_loop import BestWeights, Classifier
 
 LARGEST_LR = 0.03  # that scaling up for few genes may reach; beyond it Adam jumps between solutions
-
-
-def hinge(scores: Tensor, codes: Tensor) -> Tensor:
-    """Multi-class hinge of Weston & Watkins (1999), Σ_{j≠y} max(0, 1 − s_y + s_j), over K − 1; (n,) losses.
-
-    Divided so, its gradient at zero scores equals the cross-entropy's up to K/(K − 1): the same weight decay then means
-    the same for both.
-    """
-    return nn.functional.multi_margin_loss(scores, codes, reduction="none") * (scores.shape[1] / (scores.shape[1] - 1))
-
-
-def cross_entropy(scores: Tensor, codes: Tensor) -> Tensor:
-    """−log softmax(scores)_y; (n,) losses."""
-    return nn.functional.cross_entropy(scores, codes, reduction="none")
-
-
-LOSSES = {"cross_entropy": cross_entropy, "hinge": hinge}
 
 
 @dataclass(frozen=True)

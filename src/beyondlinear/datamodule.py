@@ -37,13 +37,13 @@ class Batches:
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def order(self) -> Tensor:
+        """(n,) the rows of the next pass, in order."""
         n = len(self.codes)
-        if self.generator is None:
-            order = torch.arange(n, device=self.codes.device)
-        else:
-            order = torch.randperm(n, generator=self.generator).to(self.codes.device)
-        for index in torch.tensor_split(order, self.n_batches):
+        return torch.arange(n) if self.generator is None else torch.randperm(n, generator=self.generator)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in torch.tensor_split(self.order().to(self.codes.device), self.n_batches):
             yield self.x.index_select(0, index), self.codes[index]
 
 

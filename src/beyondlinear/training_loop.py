@@ -15,7 +15,9 @@ import torch
 from lightning_fabric.utilities import registry
 from torch import Tensor, nn
 
+from beyondlinear import linear_epoch
 from beyondlinear.datamodule import Batches, Pass
+from beyondlinear.networks import Linear
 
 # for each Trainer, which is for each fit, Lightning looks for callbacks in the metadata of all installed packages: the larger
 # part of its set-up, and the answer does not change while a process lasts
@@ -57,6 +59,11 @@ class Classifier(pl.LightningModule):
         """Update on every batch; the mean of the samples' weighted losses, each from before its update."""
         optimizer = self.optimizers(use_pl_optimizer=False)
         assert isinstance(optimizer, torch.optim.Optimizer)
+        if isinstance(self.network, Linear) and linear_epoch.can_run(self.network.layer, optimizer, self.loss):
+            weights: Tensor = self.class_weights  # type: ignore[assignment]
+            return linear_epoch.train_epoch(
+                self.network.layer, optimizer, self.loss, weights, self.gradient_clip, batches
+            )
         parameters = list(self.network.parameters())
         sums = []
         for x, codes in batches:
