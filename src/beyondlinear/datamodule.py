@@ -43,6 +43,9 @@ class Batches:
         return torch.arange(n) if self.generator is None else torch.randperm(n, generator=self.generator)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.generator is None:
+            yield from zip(self.x.tensor_split(self.n_batches), self.codes.tensor_split(self.n_batches), strict=True)
+            return
         for index in torch.tensor_split(self.order().to(self.codes.device), self.n_batches):
             yield self.x.index_select(0, index), self.codes[index]
 

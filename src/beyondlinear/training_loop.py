@@ -85,10 +85,14 @@ class Classifier(pl.LightningModule):
         return _mean(sums, batches)
 
     def on_train_epoch_end(self) -> None:
-        for name, loss in self.history[-1].items():
-            if name != "epoch":
-                # float64: early stopping then compares the numbers that the record holds
-                self.log(name, torch.tensor(loss, dtype=torch.float64))
+        """Tell callbacks and trackers of the losses: what self.log comes to, for a fifth of an epoch of a linear model less."""
+        losses = {name: loss for name, loss in self.history[-1].items() if name != "epoch"}
+        # float64: early stopping then compares the numbers that the record holds
+        told = {name: torch.tensor(loss, dtype=torch.float64) for name, loss in losses.items()}
+        self.trainer.callback_metrics.update(told)
+        for logger in self.loggers:
+            logger.log_metrics(losses, step=self.current_epoch)
+            logger.save()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
