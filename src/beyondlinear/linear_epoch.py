@@ -16,7 +16,8 @@ from beyondlinear.losses import cross_entropy, hinge
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-BLOCK = 512  # genes at a time: 16 samples of them fill a first-level cache
+BLOCK = 1024  # genes at a time
+TOGETHER = 8  # samples whose products share a pass over the weights; a batch is filled up with one that counts nothing
 
 # sums may be taken in any order (SIMD lanes), always the same on one machine; NaN and infinity keep their meaning
 _SUMS = {"reassoc", "contract", "nsz"}
@@ -75,29 +76,30 @@ def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) 
     bias, bias_mean, bias_square = biases
     class_weights, is_hinge, clip = how
     lr, beta1, beta2, eps, weight_decay, step = adam
-    n_classes, largest = len(bias), np.max(ends[1:] - ends[:-1])
-    scores = np.empty((largest, n_classes), np.float32)
+    n_classes, most = len(bias), np.max(ends[1:] - ends[:-1]) + TOGETHER
+    scores, rows = np.empty((most, n_classes), np.float32), np.empty(most, np.int64)
     gradient, bias_gradient = np.empty_like(weight), np.empty_like(bias)
     total = 0.0
     for b in range(len(ends) - 1):
-        rows = order[ends[b] : ends[b + 1]]
-        _scores(x, rows, weight, bias, scores)
-        for i in range(len(rows)):
-            share = class_weights[codes[rows[i]]]
-            loss = _hinge(scores[i], codes[rows[i]]) if is_hinge else _cross_entropy(scores[i], codes[rows[i]])
-            total += share * loss
-            for k in range(n_classes):
-                scores[i, k] *= share / np.float32(len(rows))
-        square = _gradients(x, rows, scores, gradient)
+        n = ends[b + 1] - ends[b]
+        padded = -(-n // TOGETHER) * TOGETHER
+        rows[:n], rows[n:padded] = order[ends[b] : ends[b + 1]], order[ends[b]]
+        _scores(x, rows[:padded], weight, bias, scores)
+        for i in range(n):
+            code = codes[rows[i]]
+            total += class_weights[code] * (_hinge(scores[i], code) if is_hinge else _cross_entropy(scores[i], code))
+            scores[i] *= class_weights[code] / np.float32(n)
+        scores[n:padded] = np.float32(0)
+        square = _gradients(x, rows[:padded], scores, gradient)
         for k in range(n_classes):
             at_bias = np.float32(0)
-            for i in range(len(rows)):
+            for i in range(n):
                 at_bias += scores[i, k]
             bias_gradient[k] = at_bias
             square += np.float64(at_bias) * at_bias
         step += 1
         scale = np.float32(1 / max((np.sqrt(square) + 1e-6) / clip, 1.0))
-        size, root = np.float32(lr / (1 - beta1**step)), np.float32(np.sqrt(1 - beta2**step))
+        size, root = np.float32(lr / (1 - beta1**step)), np.float32(1 / np.sqrt(1 - beta2**step))
         shared = (np.float32(beta1), np.float32(beta2), np.float32(eps), np.float32(weight_decay), size, root, scale)
         for k in range(n_classes):
             _adam(weight[k], weight_mean[k], weight_square[k], gradient[k], shared)
@@ -113,14 +115,21 @@ def _scores(x: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarra
             out[i, k] = bias[k]
     for begin in range(0, n_genes, BLOCK):
         end = min(begin + BLOCK, n_genes)
-        for i in range(len(rows)):
-            sample = x[rows[i], begin:end]
+        for i in range(0, len(rows), 4):
+            t, u = x[rows[i], begin:end], x[rows[i + 1], begin:end]
+            v, w = x[rows[i + 2], begin:end], x[rows[i + 3], begin:end]
             for k in range(n_classes):
                 at = weight[k, begin:end]
-                product = np.float32(0)
+                a = b = c = d = np.float32(0)
                 for j in range(len(at)):
-                    product += sample[j] * at[j]
-                out[i, k] += product
+                    a += t[j] * at[j]
+                    b += u[j] * at[j]
+                    c += v[j] * at[j]
+                    d += w[j] * at[j]
+                out[i, k] += a
+                out[i + 1, k] += b
+                out[i + 2, k] += c
+                out[i + 3, k] += d
 
 
 @numba.njit(nogil=True, fastmath=_SUMS, inline="always")
@@ -133,17 +142,16 @@ def _gradients(x: np.ndarray, rows: np.ndarray, slopes: np.ndarray, out: np.ndar
         for k in range(n_classes):
             to = out[k, begin:end]
             to[:] = np.float32(0)
-            whole = len(rows) // 4 * 4
-            for i in range(0, whole, 4):
-                a, b, c, d = slopes[i, k], slopes[i + 1, k], slopes[i + 2, k], slopes[i + 3, k]
-                u, v = x[rows[i], begin:end], x[rows[i + 1], begin:end]
-                w, z = x[rows[i + 2], begin:end], x[rows[i + 3], begin:end]
+            for i in range(0, len(rows), TOGETHER):
+                a0, a1, a2, a3 = slopes[i, k], slopes[i + 1, k], slopes[i + 2, k], slopes[i + 3, k]
+                a4, a5, a6, a7 = slopes[i + 4, k], slopes[i + 5, k], slopes[i + 6, k], slopes[i + 7, k]
+                x0, x1 = x[rows[i], begin:end], x[rows[i + 1], begin:end]
+                x2, x3 = x[rows[i + 2], begin:end], x[rows[i + 3], begin:end]
+                x4, x5 = x[rows[i + 4], begin:end], x[rows[i + 5], begin:end]
+                x6, x7 = x[rows[i + 6], begin:end], x[rows[i + 7], begin:end]
                 for j in range(len(to)):
-                    to[j] += a * u[j] + b * v[j] + c * w[j] + d * z[j]
-            for i in range(whole, len(rows)):
-                a, u = slopes[i, k], x[rows[i], begin:end]
-                for j in range(len(to)):
-                    to[j] += a * u[j]
+                    four = a0 * x0[j] + a1 * x1[j] + a2 * x2[j] + a3 * x3[j]
+                    to[j] += four + (a4 * x4[j] + a5 * x5[j] + a6 * x6[j] + a7 * x7[j])
             part = np.float32(0)
             for j in range(len(to)):
                 part += to[j] * to[j]
@@ -160,7 +168,7 @@ def _adam(p: np.ndarray, mean: np.ndarray, square: np.ndarray, gradient: np.ndar
         m = mean[j] + (one - beta1) * (g - mean[j])
         v = square[j] * beta2 + (one - beta2) * g * g
         mean[j], square[j] = m, v
-        p[j] -= size * m / (np.sqrt(v) / root + eps)
+        p[j] -= size * m / (np.sqrt(v) * root + eps)
 
 
 @numba.njit(nogil=True, inline="always")
