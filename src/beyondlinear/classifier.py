@@ -69,16 +69,7 @@ class NetworkModel:
         :raises TrainingDiverged: no epoch gave a finite loss
         """
         with torch.random.fork_rng(devices=[]):
-            seed = _seeder(training)
-            seed(data.seed("initialisation"))
-            network = self.network(data.fit.x.shape[1], data.n_classes)
-            if start is not None:
-                network.load_state_dict(start.state_dict())
-            seed(data.seed("dropout"))
-            weights = torch.from_numpy(data.class_weights()).float()
-            optimizer = self._optimizer(data.fit.x.shape[1])
-            module = Classifier(network, LOSSES[self.loss], optimizer, weights, training.gradient_clip)
-            best = BestWeights()
+            module, best = self.module(data, training, start), BestWeights()
             stopper = EarlyStopping(
                 "tune_loss",
                 patience=training.patience,
@@ -91,33 +82,45 @@ class NetworkModel:
             if data.tune is not None:
                 callbacks += [best, stopper]
             saved = EpochCheckpoint(checkpoint, training.checkpoint_minutes) if checkpoint is not None else None
-            trainer = pl.Trainer(
-                accelerator=training.accelerator,
-                devices=1,
-                plugins=[LightningEnvironment()],  # one process; a SLURM job around it is none of Lightning's business
-                max_epochs=max_epochs,
-                deterministic=True,
+            trainer = plain_trainer(
+                training,
+                max_epochs,
                 callbacks=[*callbacks, *([saved] if saved is not None else [])],
                 logger=logger,
-                log_every_n_steps=1,
-                num_sanity_val_steps=0,
-                limit_val_batches=0,  # the epoch's own step reads the tune loss
                 enable_checkpointing=saved is not None,
-                enable_progress_bar=False,
-                enable_model_summary=False,
             )
-            data.saw("weights", data.fit.rows)
-            if data.tune is not None:
-                data.saw("stopping", data.tune.rows)
             parts = PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order"))
             trainer.fit(module, parts, ckpt_path=saved.resumable() if saved is not None else None, weights_only=True)
+        return self.outcome(module, best, data, training)
+
+    def module(self, data: FitData, training: Training, start: nn.Module | None = None) -> Classifier:
+        """What is to be trained, with its initial weights; the generator of dropout is seeded after them."""
+        seed = _seeder(training)
+        seed(data.seed("initialisation"))
+        network = self.network(data.fit.x.shape[1], data.n_classes)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
+        seed(data.seed("dropout"))
+        weights = torch.from_numpy(data.class_weights()).float()
+        optimizer = self._optimizer(data.fit.x.shape[1])
+        data.saw("weights", data.fit.rows)
+        if data.tune is not None:
+            data.saw("stopping", data.tune.rows)
+        return Classifier(network, LOSSES[self.loss], optimizer, weights, training.gradient_clip)
+
+    def outcome(self, module: Classifier, best: BestWeights, data: FitData, training: Training) -> Outcome:
+        """What a trained module says.
+
+        :raises TrainingDiverged: no epoch gave a finite loss
+        """
         final = best.loss if data.tune is not None else module.history[-1]["train_loss"]
         if not math.isfinite(final):
             raise TrainingDiverged(
                 f"the loss is {final} after the training; lower model.optimizer.lr or set trainer.gradient_clip"
             )
         scores = predict(module.network, data.validation_x)
-        group = module.optimizers(use_pl_optimizer=False).param_groups[0]  # type: ignore[union-attr]
+        assert module.made_optimizer is not None
+        group = module.made_optimizer.param_groups[0]
         return Outcome(
             scores=scores,
             probabilities=softmax(scores + data.log_frequencies()) if self.loss == "cross_entropy" else None,
@@ -126,16 +129,16 @@ class NetworkModel:
                 "lr": group["lr"],
                 "weight_decay": group["weight_decay"],
                 "batch_size": training.batch_size,
-                "n_parameters": sum(p.numel() for p in network.parameters()),
+                "n_parameters": sum(p.numel() for p in module.network.parameters()),
             },
             training={
                 "epochs": len(module.history),
                 "best_epoch": best.epoch + 1 if data.tune is not None else None,
                 "beats_constant": best.loss < self._constant_loss(data) if data.tune is not None else None,
-                "stopped_by": _why_stopped(module.history, best, training) if data.tune is not None else "fixed epochs",
+                "stopped_by": why_stopped(module.history, best, training) if data.tune is not None else "fixed epochs",
                 "history": module.history,
             },
-            network=network,
+            network=module.network,
         )
 
     def weighted_loss(self, scores: np.ndarray, codes: np.ndarray, class_weights: np.ndarray) -> float:
@@ -159,6 +162,23 @@ class NetworkModel:
                 "model.lr_at_genes scales model.optimizer.lr, which is not set; set it, or lr_at_genes=null"
             )
         return functools.partial(self.optimizer, lr=min(lr * self.lr_at_genes / n_genes, max(lr, LARGEST_LR)))
+
+
+def plain_trainer(training: Training, max_epochs: int, **more: Any) -> pl.Trainer:
+    """A Trainer that does what it is told and prints nothing."""
+    return pl.Trainer(
+        accelerator=training.accelerator,
+        devices=1,
+        plugins=[LightningEnvironment()],  # one process; a SLURM job around it is none of Lightning's business
+        max_epochs=max_epochs,
+        deterministic=True,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,  # the epoch's own step reads the tune loss
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **more,
+    )
 
 
 def check_search(model: NetworkModel) -> None:
@@ -188,7 +208,8 @@ class _Epochs(pl.Callback):
         self.tell(trainer.current_epoch + 1, self.max_epochs)
 
 
-def _why_stopped(history: list[dict[str, float]], best: BestWeights, training: Training) -> str:
+def why_stopped(history: list[dict[str, float]], best: BestWeights, training: Training) -> str:
+    """Why a fit with a tune part trains no longer; "max_epochs" as long as nothing else has stopped it."""
     if training.stop_below is not None and best.loss < training.stop_below:
         return "loss below stop_below"
     if not math.isfinite(history[-1]["tune_loss"]):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -58,17 +59,17 @@ class Pass:
     tune: Batches | None
 
 
-class _Passes:
+class Whole:
     """A loader whose one batch is the whole epoch."""
 
-    def __init__(self, whole: Pass) -> None:
-        self.whole = [whole]
+    def __init__(self, epoch: Any) -> None:
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[Pass]:
-        return iter(self.whole)
+    def __iter__(self) -> Iterator[Any]:
+        return iter([self.epoch])
 
 
 class PartsDataModule(pl.LightningDataModule):
@@ -83,10 +84,14 @@ class PartsDataModule(pl.LightningDataModule):
         self.fit_part, self.tune_part, self.batch_size = fit, tune, batch_size
         self.generator = torch.Generator().manual_seed(order_seed)
 
-    def train_dataloader(self) -> _Passes:
+    def train_dataloader(self) -> Whole:
+        return Whole(self.passes())
+
+    def passes(self) -> Pass:
+        """What each epoch needs; without a Trainer on the CPU."""
         fit = Batches(*self._on_device(self.fit_part), self.batch_size, self.generator)
         tune = Batches(*self._on_device(self.tune_part), EVALUATION_BATCH) if self.tune_part is not None else None
-        return _Passes(Pass(fit, tune))
+        return Pass(fit, tune)
 
     def transfer_batch_to_device(self, batch: Pass, device: torch.device, dataloader_idx: int) -> Pass:
         """All of it lies there already."""

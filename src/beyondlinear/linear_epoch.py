@@ -67,6 +67,13 @@ def train_epoch(
     return float(total) / len(batches.codes)
 
 
+def mean_loss(layer: nn.Linear, loss: Loss, class_weights: Tensor, x: Tensor, codes: Tensor) -> float:
+    """Mean of the samples' weighted losses, on one thread: the same bits however many fits are under way."""
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    total = _losses(x.numpy(), codes.numpy(), weight, bias, class_weights.numpy(), loss is hinge)
+    return float(total) / len(codes)
+
+
 @numba.njit(nogil=True, cache=True, fastmath=_SUMS, error_model="numpy")
 def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) -> float:
     """data: x (n, n_genes), codes (n,), order (n,) of rows, ends (n_batches + 1,) where batches begin and end in it; weights
@@ -104,6 +111,21 @@ def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) 
         for k in range(n_classes):
             _adam(weight[k], weight_mean[k], weight_square[k], gradient[k], shared)
         _adam(bias, bias_mean, bias_square, bias_gradient, shared)
+    return total
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_SUMS, error_model="numpy")
+def _losses(
+    x: np.ndarray, codes: np.ndarray, weight: np.ndarray, bias: np.ndarray, class_weights: np.ndarray, is_hinge: bool
+) -> float:
+    scores, total = np.empty((TOGETHER, len(bias)), np.float32), 0.0
+    for begin in range(0, len(codes), TOGETHER):
+        n = min(TOGETHER, len(codes) - begin)
+        rows = np.minimum(np.arange(begin, begin + TOGETHER), len(codes) - 1)
+        _scores(x, rows, weight, bias, scores)
+        for i in range(n):
+            code = codes[begin + i]
+            total += class_weights[code] * (_hinge(scores[i], code) if is_hinge else _cross_entropy(scores[i], code))
     return total
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from beyondlinear.ahead import Ahead
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.datamodule import Part
 from beyondlinear.errors import RemovalError, SplitError, TuningError
@@ -16,7 +17,7 @@ from beyondlinear.results import fit_key
 from beyondlinear.seeds import stream_seed
 from beyondlinear.splits import Fold, Parts
 from beyondlinear.training import FitData
-from beyondlinear.tuning import RULE, StudyFile, check_space, choose, search
+from beyondlinear.tuning import RULE, StudyFile, check_space, choose, known_points, search
 
 log = logging.getLogger(__name__)
 
@@ -68,16 +69,13 @@ def choose_hyperparameters(
     else:
         folds.leave_out_impossible()
 
-        def evaluate(parameters: dict[str, float], j: int) -> float:
-            data, codes = folds.data(j)
-            outcome = model.with_hyperparameters(**parameters).fit(data, bench.training)
-            return model.weighted_loss(outcome.scores, codes, data.class_weights())
-
         def trial_seed(name: str, number: int) -> int:
             return stream_seed(seed, name, *keys, number)
 
+        known = known_points(bench.tuning, space, model.hyperparameters(), trial_seed)
+        ahead = Ahead(model, bench.training, folds.data, len(folds), known, bench.tuning.prune, folds.keep)
         trials = search(
-            *(bench.tuning, space, model.hyperparameters(), evaluate, len(folds), trial_seed, study),
+            *(bench.tuning, space, model.hyperparameters(), ahead.loss, len(folds), trial_seed, study),
             said=said,
         )
         best = choose(trials)

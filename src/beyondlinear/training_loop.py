@@ -44,26 +44,27 @@ class Classifier(pl.LightningModule):
         self.network, self.loss, self.optimizer, self.gradient_clip = network, loss, optimizer, gradient_clip
         self.register_buffer("class_weights", class_weights)
         self.history: list[dict[str, float]] = []
+        self.made_optimizer: torch.optim.Optimizer | None = None
 
     def _loss_sum(self, x: Tensor, codes: Tensor) -> Tensor:
-        return torch.dot(self.class_weights[codes], self.loss(self.network(x), codes))  # type: ignore[index]
+        return torch.dot(self.weights[codes], self.loss(self.network(x), codes))
 
     def training_step(self, both: Pass, step: int) -> None:
+        self.run_epoch(both, self.current_epoch)
+
+    def run_epoch(self, both: Pass, number: int) -> None:
         """One epoch; its losses enter the history."""
-        losses: dict[str, float] = {"epoch": self.current_epoch, "train_loss": self.train_epoch(both.fit)}
+        losses: dict[str, float] = {"epoch": number, "train_loss": self.train_epoch(both.fit)}
         if both.tune is not None:
             losses["tune_loss"] = self.tune_loss(both.tune)
         self.history.append(losses)
 
     def train_epoch(self, batches: Batches) -> float:
         """Update on every batch; the mean of the samples' weighted losses, each from before its update."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-        if isinstance(self.network, Linear) and linear_epoch.can_run(self.network.layer, optimizer, self.loss):
-            weights: Tensor = self.class_weights  # type: ignore[assignment]
-            return linear_epoch.train_epoch(
-                self.network.layer, optimizer, self.loss, weights, self.gradient_clip, batches
-            )
+        optimizer = self.made_optimizer
+        assert optimizer is not None
+        if (layer := self.compiled()) is not None:
+            return linear_epoch.train_epoch(layer, optimizer, self.loss, self.weights, self.gradient_clip, batches)
         parameters = list(self.network.parameters())
         sums = []
         for x, codes in batches:
@@ -76,8 +77,21 @@ class Classifier(pl.LightningModule):
             optimizer.zero_grad()
         return _mean(sums, batches)
 
+    def compiled(self) -> nn.Linear | None:
+        """The layer, where the compiled epoch does what PyTorch would."""
+        if not isinstance(self.network, Linear) or self.made_optimizer is None:
+            return None
+        return self.network.layer if linear_epoch.can_run(self.network.layer, self.made_optimizer, self.loss) else None
+
+    @property
+    def weights(self) -> Tensor:
+        assert isinstance(self.class_weights, Tensor)
+        return self.class_weights
+
     def tune_loss(self, batches: Batches) -> float:
         """Mean of the samples' weighted losses, without dropout and with running batch statistics."""
+        if (layer := self.compiled()) is not None:
+            return linear_epoch.mean_loss(layer, self.loss, self.weights, batches.x, batches.codes)
         self.network.eval()
         with torch.inference_mode():
             sums = [self._loss_sum(x, codes) for x, codes in batches]
@@ -101,7 +115,8 @@ class Classifier(pl.LightningModule):
         self.history = checkpoint["history"]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.network.parameters())
+        self.made_optimizer = self.optimizer(self.network.parameters())
+        return self.made_optimizer
 
 
 def _mean(sums: list[Tensor], batches: Batches) -> float:
@@ -139,19 +154,23 @@ class BestWeights(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, Classifier)
+        self.note(module)
+
+    def note(self, module: Classifier) -> None:
+        """Compare the module's last epoch with the best one."""
         loss = module.history[-1]["tune_loss"]
         if loss < self.loss:
-            self.loss, self.epoch = loss, trainer.current_epoch
+            self.loss, self.epoch = loss, len(module.history) - 1
             now = module.network.state_dict()
             if self.weights is None:
                 self.weights = copy.deepcopy(now)
-            for (
-                name,
-                kept,
-            ) in self.weights.items():  # into the memory of the last best: new memory costs more than the copy
+            for name, kept in self.weights.items():  # into the last best's memory: new memory costs more than the copy
                 kept.copy_(now[name])
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         assert isinstance(module, Classifier)
+        self.put_back(module)
+
+    def put_back(self, module: Classifier) -> None:
         if self.weights is not None:
             module.network.load_state_dict(self.weights)

@@ -135,6 +135,19 @@ def grid(space: Space, trials: int) -> list[dict[str, float]]:
     return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)]
 
 
+def known_points(
+    tuning: Tuning, space: Space, defaults: Mapping[str, float], seed: Callable[[str, int], int]
+) -> list[dict[str, float]]:
+    """The hyperparameters of the first trials, as many as hang on no earlier trial's losses: all but under tpe."""
+    space = dict(sorted(space.items()))  # the order of keys in a YAML decides nothing
+    if tuning.method == "grid":
+        return grid(space, tuning.trials)
+    points = [{k: float(defaults[k]) for k in space}]
+    if tuning.method == "random":
+        points += [_draw_random(space, seed("trial", number)) for number in range(1, tuning.trials)]
+    return points
+
+
 def search(
     tuning: Tuning,
     space: Space,
@@ -158,7 +171,7 @@ def search(
     if tuning.method == "none" or not space:
         return []
     space = dict(sorted(space.items()))  # the order of keys in a YAML decides nothing
-    points = grid(space, tuning.trials) if tuning.method == "grid" else [{k: float(defaults[k]) for k in space}]
+    points = known_points(tuning, space, defaults, seed)
     n_trials = len(points) if tuning.method == "grid" else tuning.trials
     trials = [Trial(**t) for t in saved.load()]
     for t in trials:
@@ -178,8 +191,7 @@ def search(
         elif number < len(points):
             trial = Trial(number, points[number])
         else:
-            draw = _draw_tpe if tuning.method == "tpe" else _draw_random
-            trial = Trial(number, draw(space, earlier, seed("trial", number)))
+            trial = Trial(number, _draw_tpe(space, earlier, seed("trial", number)))
         while trial.state == "running":
             trial = _next_fold(trial, evaluate, n_folds, earlier if tuning.prune else [])
             trials = [*earlier, trial]
@@ -243,7 +255,7 @@ def _why_pruned(trial: Trial, rivals: list[Trial]) -> str:
     )
 
 
-def _draw_random(space: Space, earlier: list[Trial], seed: int) -> dict[str, float]:
+def _draw_random(space: Space, seed: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     drawn = {k: math.exp(rng.uniform(math.log(low), math.log(high))) for k, (low, high) in space.items()}
     return {k: min(max(v, space[k][0]), space[k][1]) for k, v in drawn.items()}

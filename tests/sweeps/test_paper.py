@@ -13,7 +13,7 @@ from beyondlinear.config import build
 from beyondlinear.errors import ConfigError
 from beyondlinear.sweeps.paper import EXPERIMENTS, commands, paper
 
-FAST = ["model=logistic_regression,linear_svm", "trainer.max_epochs=1", "split.fractions=[1.0]", "split.folds=2"]
+FAST = ["model=logistic_regression,linear_svm", "trainer.max_epochs=1", "split.fractions=[1.0]", "split.folds=3"]
 
 
 @pytest.fixture

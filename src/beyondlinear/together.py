@@ -1,0 +1,104 @@
+"""Many fits of linear networks trained together: one loop of Lightning around all of them.
+
+An epoch of one such fit is a millisecond or two, as long as what Lightning does around it. Here an epoch of the loop is one of
+every fit that still trains, on as many threads as a fit may have. Each fit keeps its own weights, optimizer, batch order, best
+epoch and end, and makes each epoch on one thread: it ends in the bits that it ends in alone, whatever trains beside it.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from beyondlinear import linear_epoch
+from beyondlinear.classifier import NetworkModel, plain_trainer, why_stopped
+from beyondlinear.datamodule import PartsDataModule, Whole
+from beyondlinear.losses import LOSSES
+from beyondlinear.networks import Linear
+from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
+from beyondlinear.training_loop import BestWeights
+
+
+def fit_together(fits: Sequence[tuple[NetworkModel, FitData]], training: Training) -> list[Outcome | TrainingDiverged]:
+    """What `model.fit(data, training)` gives for each of these, to the last bit; in place of what it would raise, the error.
+
+    Networks whose epoch is not compiled train one after another.
+    """
+    with torch.random.fork_rng(devices=[]):
+        members = [_Member(model, data, training) for model, data in fits]
+    together = [m for m in members if training.accelerator == "cpu" and m.module.compiled() is not None]
+    if together:
+        _train(together, training)
+    made: list[Outcome | TrainingDiverged] = []
+    for (model, data), member in zip(fits, members, strict=True):
+        try:
+            alone = member not in together
+            made.append(
+                model.fit(data, training) if alone else model.outcome(member.module, member.best, data, training)
+            )
+        except TrainingDiverged as e:
+            made.append(e)
+    return made
+
+
+def can_train_together(model: NetworkModel, training: Training) -> bool:
+    """Whether this model's epochs are compiled ones."""
+    if training.accelerator != "cpu":
+        return False
+    with torch.random.fork_rng(devices=[]):
+        network = model.network(2, 2)
+    optimizer = model.optimizer(network.parameters())
+    return isinstance(network, Linear) and linear_epoch.can_run(network.layer, optimizer, LOSSES[model.loss])
+
+
+def _train(members: list["_Member"], training: Training) -> None:
+    with ThreadPoolExecutor(training.threads) as threads:
+        most = max(m.max_epochs for m in members)
+        trainer = plain_trainer(training, most, logger=False, enable_checkpointing=False)
+        trainer.fit(_Together(members, threads), Whole(0))
+    for m in members:
+        m.best.put_back(m.module)
+
+
+class _Member:
+    """One fit among several, and where it stands."""
+
+    def __init__(self, model: NetworkModel, data: FitData, training: Training) -> None:
+        self.module, self.best, self.training = model.module(data, training), BestWeights(), training
+        self.module.configure_optimizers()
+        parts = PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order"))
+        self.passes = parts.passes()
+        self.max_epochs = training.max_epochs if data.tune is not None else training.epochs_without_tune
+
+    @property
+    def trains(self) -> bool:
+        n = len(self.module.history)
+        if self.passes.tune is None or n == 0:
+            return n < self.max_epochs
+        return n < self.max_epochs and why_stopped(self.module.history, self.best, self.training) == "max_epochs"
+
+    def run_epoch(self) -> None:
+        self.module.run_epoch(self.passes, len(self.module.history))
+        if self.passes.tune is not None:
+            self.best.note(self.module)
+
+
+class _Together(pl.LightningModule):
+    """Every step is an epoch of each member that still trains."""
+
+    def __init__(self, members: list[_Member], threads: ThreadPoolExecutor) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.members, self.threads = members, threads
+
+    def training_step(self, batch: Any, step: int) -> None:
+        # whatever a member raises ends the loop: nothing of the data should, and memory concerns all
+        list(self.threads.map(_Member.run_epoch, [m for m in self.members if m.trains]))
+
+    def on_train_epoch_end(self) -> None:
+        self.trainer.should_stop = not any(m.trains for m in self.members)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [m.module.made_optimizer for m in self.members if m.module.made_optimizer is not None]
