@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -23,6 +23,7 @@ from beyondlinear.metrics import softmax
 from beyondlinear.networks import Linear
 from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
 from beyondlinear.training_loop import BestWeights, Classifier
+from beyondlinear.view import Matrix, blocks
 
 LARGEST_LR = 0.03  # that scaling up for few genes may reach; beyond it Adam jumps between solutions
 
@@ -44,6 +45,7 @@ class NetworkModel:
     lr_at_genes: Annotated[int, Field(ge=1)] | None = None
     search: dict[str, Any] | None = None
     report_optimum: Annotated[float, Field(gt=0)] | None = None
+    reads_views: ClassVar[bool] = True
 
     def with_hyperparameters(self, **values: float) -> "NetworkModel":
         """The same model with these arguments of its optimizer."""
@@ -217,10 +219,10 @@ def why_stopped(history: list[dict[str, float]], best: BestWeights, training: Tr
     return "patience" if len(history) - best.epoch - 1 >= training.patience else "max_epochs"
 
 
-def predict(network: nn.Module, x: np.ndarray) -> np.ndarray:
+def predict(network: nn.Module, x: Matrix) -> np.ndarray:
     """Scores of all rows in evaluation mode (no dropout, running batch statistics); (n, n_classes) float32."""
     network.eval()
     device = next(network.parameters()).device
     with torch.inference_mode():
-        chunks = [network(chunk.to(device)).cpu() for chunk in torch.from_numpy(x).split(EVALUATION_BATCH)]
+        chunks = [network(torch.from_numpy(b).to(device)).cpu() for b in blocks(x, EVALUATION_BATCH)]
     return torch.cat(chunks).numpy()

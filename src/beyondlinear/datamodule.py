@@ -9,14 +9,16 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from beyondlinear.view import Matrix, View, dense
+
 EVALUATION_BATCH = 2048  # rows; bounds the memory of hidden activations
 
 
 @dataclass(frozen=True)
 class Part:
-    """x: (n, n_genes) float32, prepared; codes: (n,) int64; rows: (n,) positions in the task's samples."""
+    """x: (n, n_genes) float32, prepared, or a view that prepares it; codes: (n,) int64; rows: (n,) positions in the samples."""
 
-    x: np.ndarray
+    x: Matrix
     codes: np.ndarray
     rows: np.ndarray
 
@@ -31,7 +33,9 @@ class Batches:
     normalisation has no variance there). A generator makes each pass a new random order; without one the order is the data's.
     """
 
-    def __init__(self, x: Tensor, codes: Tensor, batch_size: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, x: Tensor | View, codes: Tensor, batch_size: int, generator: torch.Generator | None = None
+    ) -> None:
         self.x, self.codes, self.generator = x, codes, generator
         self.n_batches = max(1, -(-len(codes) // batch_size))
 
@@ -44,6 +48,10 @@ class Batches:
         return torch.arange(n) if self.generator is None else torch.randperm(n, generator=self.generator)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if isinstance(self.x, View):
+            for index in torch.tensor_split(self.order(), self.n_batches):
+                yield torch.from_numpy(self.x.take(index.numpy())), self.codes[index]
+            return
         if self.generator is None:
             yield from zip(self.x.tensor_split(self.n_batches), self.codes.tensor_split(self.n_batches), strict=True)
             return
@@ -103,6 +111,9 @@ class PartsDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
         self.generator.set_state(state_dict["order"])
 
-    def _on_device(self, part: Part) -> tuple[Tensor, Tensor]:
+    def _on_device(self, part: Part) -> tuple[Tensor | View, Tensor]:
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
-        return torch.from_numpy(part.x).to(device), torch.from_numpy(part.codes).to(device)
+        codes = torch.from_numpy(part.codes).to(device)
+        if isinstance(part.x, View) and device.type == "cpu":
+            return part.x, codes
+        return torch.from_numpy(dense(part.x)).to(device), codes

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from beyondlinear.training import FitData, Outcome, Training
+from beyondlinear.view import dense
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class EstimatorModel:
         extra = {"random_state": data.seed("estimator") % 2**32, "n_jobs": training.threads}
         estimator = self.estimator(**{k: v for k, v in extra.items() if k in accepted})
         data.saw("weights", data.fit.rows)
-        estimator.fit(data.fit.x, data.fit.codes)
+        estimator.fit(dense(data.fit.x), data.fit.codes)
         return Outcome(
-            scores=_scores(estimator, data.validation_x),
+            scores=_scores(estimator, dense(data.validation_x)),
             probabilities=None,
-            tune_scores=_scores(estimator, data.tune.x) if data.tune is not None else None,
+            tune_scores=_scores(estimator, dense(data.tune.x)) if data.tune is not None else None,
             hyperparameters={k: v for k, v in estimator.get_params().items() if k not in extra},
             training={"epochs": None},
         )

@@ -237,7 +237,7 @@ def _optimum(bench: Bench, model: NetworkModel, outcome: Outcome, data: FitData,
         reason = f"not solved: its size, {size:.1e}, is above model.report_optimum; model=ridge_logistic or ridge_svm solve it"
         return {"reason": reason}
     try:
-        data = replace(data, saw=lambda step, rows: None)  # the ledger is the network's
+        data = replace(data.dense(), saw=lambda step, rows: None)  # the ledger is the network's
         best, said = optimum_of(model, data, bench.training, outcome)
     except OptimumError as e:
         return {"reason": str(e)}

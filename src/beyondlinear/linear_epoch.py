@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from beyondlinear.datamodule import Batches
 from beyondlinear.losses import cross_entropy, hinge
+from beyondlinear.view import View
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -56,7 +57,7 @@ def train_epoch(
     order = batches.order()
     sizes = [len(part) for part in torch.tensor_split(order, batches.n_batches)]
     total = _epoch(
-        (batches.x.numpy(), batches.codes.numpy(), order.numpy(), np.cumsum([0, *sizes])),
+        (*_source(batches.x, order.numpy()), batches.codes[order].numpy(), np.cumsum([0, *sizes])),
         (layer.weight.detach().numpy(), states[0]["exp_avg"].numpy(), states[0]["exp_avg_sq"].numpy()),
         (layer.bias.detach().numpy(), states[1]["exp_avg"].numpy(), states[1]["exp_avg_sq"].numpy()),
         (class_weights.numpy(), loss is hinge, np.inf if gradient_clip is None else gradient_clip),
@@ -67,33 +68,45 @@ def train_epoch(
     return float(total) / len(batches.codes)
 
 
-def mean_loss(layer: nn.Linear, loss: Loss, class_weights: Tensor, x: Tensor, codes: Tensor) -> float:
+def mean_loss(layer: nn.Linear, loss: Loss, class_weights: Tensor, batches: Batches) -> float:
     """Mean of the samples' weighted losses, on one thread: the same bits however many fits are under way."""
     weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
-    total = _losses(x.numpy(), codes.numpy(), weight, bias, class_weights.numpy(), loss is hinge)
-    return float(total) / len(codes)
+    codes = batches.codes.numpy()
+    data = (*_source(batches.x, np.arange(len(codes))), codes)
+    return float(_losses(data, weight, bias, class_weights.numpy(), loss is hinge)) / len(codes)
+
+
+def _source(x: Tensor | View, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A matrix, its rows in this order, and the shift and factor of its genes, of no length where they need none."""
+    nothing = np.empty(0, np.float32)
+    if not isinstance(x, View):
+        return x.numpy(), order, nothing, nothing
+    scaled = x.shift is not None and x.factor is not None
+    return x.matrix, x.rows[order], x.shift if scaled else nothing, x.factor if scaled else nothing  # type: ignore[return-value]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_SUMS, error_model="numpy")
 def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) -> float:
-    """data: x (n, n_genes), codes (n,), order (n,) of rows, ends (n_batches + 1,) where batches begin and end in it; weights
-    (n_classes, n_genes) and biases (n_classes,) with their two moments."""
-    x, codes, order, ends = data
+    """data: what `_source` gives, codes (n,) in the same order, ends (n_batches + 1,) where batches begin and end in it;
+    weights (n_classes, n_genes) and biases (n_classes,) with their two moments."""
+    matrix, order, shift, factor, codes, ends = data
     weight, weight_mean, weight_square = weights
     bias, bias_mean, bias_square = biases
     class_weights, is_hinge, clip = how
     lr, beta1, beta2, eps, weight_decay, step = adam
     n_classes, most = len(bias), np.max(ends[1:] - ends[:-1]) + TOGETHER
     scores, rows = np.empty((most, n_classes), np.float32), np.empty(most, np.int64)
+    buffer = np.empty((most if len(shift) else 0, weight.shape[1]), np.float32)
     gradient, bias_gradient = np.empty_like(weight), np.empty_like(bias)
     total = 0.0
     for b in range(len(ends) - 1):
         n = ends[b + 1] - ends[b]
         padded = -(-n // TOGETHER) * TOGETHER
         rows[:n], rows[n:padded] = order[ends[b] : ends[b + 1]], order[ends[b]]
+        x = _ready(matrix, rows[:padded], shift, factor, buffer)
         _scores(x, rows[:padded], weight, bias, scores)
         for i in range(n):
-            code = codes[rows[i]]
+            code = codes[ends[b] + i]
             total += class_weights[code] * (_hinge(scores[i], code) if is_hinge else _cross_entropy(scores[i], code))
             scores[i] *= class_weights[code] / np.float32(n)
         scores[n:padded] = np.float32(0)
@@ -115,18 +128,34 @@ def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) 
 
 
 @numba.njit(nogil=True, cache=True, fastmath=_SUMS, error_model="numpy")
-def _losses(
-    x: np.ndarray, codes: np.ndarray, weight: np.ndarray, bias: np.ndarray, class_weights: np.ndarray, is_hinge: bool
-) -> float:
+def _losses(data: tuple, weight: np.ndarray, bias: np.ndarray, class_weights: np.ndarray, is_hinge: bool) -> float:
+    matrix, order, shift, factor, codes = data
     scores, total = np.empty((TOGETHER, len(bias)), np.float32), 0.0
+    buffer = np.empty((TOGETHER if len(shift) else 0, weight.shape[1]), np.float32)
     for begin in range(0, len(codes), TOGETHER):
         n = min(TOGETHER, len(codes) - begin)
-        rows = np.minimum(np.arange(begin, begin + TOGETHER), len(codes) - 1)
+        rows = order[np.minimum(np.arange(begin, begin + TOGETHER), len(codes) - 1)]
+        x = _ready(matrix, rows, shift, factor, buffer)
         _scores(x, rows, weight, bias, scores)
         for i in range(n):
             code = codes[begin + i]
             total += class_weights[code] * (_hinge(scores[i], code) if is_hinge else _cross_entropy(scores[i], code))
     return total
+
+
+@numba.njit(nogil=True, inline="always")
+def _ready(
+    matrix: np.ndarray, rows: np.ndarray, shift: np.ndarray, factor: np.ndarray, buffer: np.ndarray
+) -> np.ndarray:
+    """Where the scaled rows are: in the matrix, or in the buffer, to which `rows` then points."""
+    if not len(shift):
+        return matrix
+    for i in range(len(rows)):
+        row = matrix[rows[i]]
+        for j in range(len(shift)):
+            buffer[i, j] = (row[j] - shift[j]) * factor[j]
+        rows[i] = i
+    return buffer
 
 
 @numba.njit(nogil=True, fastmath=_SUMS, inline="always")

@@ -15,14 +15,15 @@ from beyondlinear.parts import Bench
 from beyondlinear.results import fit_key, read_json, write_json
 from beyondlinear.seeds import stream_seed
 from beyondlinear.splits import Fold
+from beyondlinear.view import Matrix, blocks, dense
 
-_ROWS = 1024  # in float64 at a time
+_ROWS = 16  # at a time
 
 
 def norm_auc(fit: Part, validation: Part, n_classes: int) -> float:
     """AUC, on the validation part, of ‖x − mean of the fit part‖² as the only feature: what the length of a sample alone gives
     away, each class against the rest, turned the way it points in the fit part. 0.5: nothing."""
-    centre = fit.x.mean(0, dtype=np.float64)
+    centre = sum(b.sum(0, dtype=np.float64) for b in blocks(fit.x, _ROWS)) / len(fit)
     of_fit, of_validation = _distances(fit.x, centre), _distances(validation.x, centre)
     found = []
     for c in range(n_classes - 1 if n_classes == 2 else n_classes):
@@ -38,7 +39,7 @@ def forest_accuracy(fit: Part, validation: Part, n_classes: int, trees: int, see
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(trees, class_weight="balanced", random_state=seed % 2**32, n_jobs=threads)
-    shares = forest.fit(fit.x, fit.codes).predict_proba(validation.x)
+    shares = forest.fit(dense(fit.x), fit.codes).predict_proba(dense(validation.x))
     return evaluate(shares, validation.codes, None, []).metrics["balanced_accuracy"]
 
 
@@ -66,8 +67,10 @@ def read_meters(
     return said
 
 
-def _distances(x: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    return np.concatenate([((x[i : i + _ROWS] - centre) ** 2).sum(1) for i in range(0, len(x), _ROWS)])
+def _distances(x: Matrix, centre: np.ndarray) -> np.ndarray:
+    """(n,) squared distances of the rows from `centre`, a block that stays in the cache at a time."""
+    middle = centre.astype(np.float32)
+    return np.concatenate([np.square(b - middle).sum(1, dtype=np.float64) for b in blocks(x, _ROWS)])
 
 
 def _auc(values: np.ndarray, positive: np.ndarray) -> float:

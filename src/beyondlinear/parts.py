@@ -20,6 +20,8 @@ from beyondlinear.tasks import Samples
 from beyondlinear.training import FitData, Training
 from beyondlinear.tuning import Tuning
 
+VIEWS_FROM = 2**28  # bytes of a fit's parts; below, a scaled copy is cheap and each epoch then faster
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -116,6 +118,8 @@ def prepare(
     samples = bench.samples
     learnt_from = np.arange(len(samples.codes)) if bench.fits_on_all else rows.fit
     ready = preparation or bench.learn(learnt_from)
+    if isinstance(removal, NoRemoval) and (views := _views(bench, rows, whole, ready)):
+        return Prepared(views, ready, learnt_from, rows.fit, rows.fit, removal, [])
     units = removal_units(bench, rows, whole)
     held = {name: bench.rows(name, where, ready.apply(samples.x, where)) for name, where in units.items()}
     applied = removal.learn(next(iter(held.values())))
@@ -132,7 +136,24 @@ def prepare(
             if name != "validation":
                 inside = np.flatnonzero(np.isin(training.rows, where))
                 done[name] = Part(training.x[inside], training.codes[inside], training.rows[inside])
+    done = {name: done[name] for name in named(rows) if name in done}
     return Prepared(done, ready, learnt_from, rows.fit, units.get("training", rows.fit), applied, notices)
+
+
+def _views(bench: Bench, rows: Parts, whole: np.ndarray, ready: Preparation) -> dict[str, Part]:
+    """The parts without a copy of the matrix, where nothing changes them, it would be large, and the model reads views."""
+    samples, parts = bench.samples, named(rows)
+    n_rows = sum(map(len, parts.values()))
+    if not getattr(bench.model, "reads_views", False) or bench.training.accelerator != "cpu":
+        return {}
+    if 4 * n_rows * samples.x.shape[1] < VIEWS_FROM or ready.view(samples.x, rows.fit) is None:
+        return {}
+    if (
+        bench.cfg.protocol.removal_before_subsetting
+    ):  # the order that the rows have when they went through removal together
+        parts |= {name: whole[np.isin(whole, where)] for name, where in parts.items() if name != "validation"}
+    made = {name: ready.view(samples.x, where) for name, where in parts.items()}
+    return {name: Part(x, samples.codes[parts[name]], parts[name]) for name, x in made.items() if x is not None}
 
 
 def shared_inner_products(bench: Bench, rows: Parts, whole: np.ndarray, removal: Removal) -> Gram | None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from beyondlinear.data.whole_store import WholeStore
+from beyondlinear.view import View
 
 BLOCK = 256  # rows; a block of 5,000 genes in float64 is 10 MB
 
@@ -21,6 +22,13 @@ class Preparation:
     genes: np.ndarray | None
     shift: np.ndarray | None
     factor: np.ndarray | None
+
+    def view(self, x: np.ndarray, rows: np.ndarray) -> View | None:
+        """What `apply` gives without the copy; None where x cannot be read so: genes are selected, or it is not plain float32
+        in memory."""
+        if self.genes is not None or x.dtype != np.float32 or not (x.flags.c_contiguous and x.flags.writeable):
+            return None
+        return View(x, rows, self.shift, self.factor)
 
     def apply(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The selected, scaled rows of x as a new (n_rows, n_selected_genes) float32 array; x is read block by block."""

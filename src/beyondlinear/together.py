@@ -55,8 +55,8 @@ def can_train_together(model: NetworkModel, training: Training) -> bool:
 
 def _train(members: list["_Member"], training: Training) -> None:
     # those on the same data one after another: it is in the cache then
-    first = {m.passes.fit.x.data_ptr(): i for i, m in reversed(list(enumerate(members)))}
-    members = sorted(members, key=lambda m: first[m.passes.fit.x.data_ptr()])
+    first = {m.data: i for i, m in reversed(list(enumerate(members)))}
+    members = sorted(members, key=lambda m: first[m.data])
     with ThreadPoolExecutor(training.threads) as threads:
         most = max(m.max_epochs for m in members)
         trainer = plain_trainer(training, most, logger=False, enable_checkpointing=False)
@@ -72,7 +72,7 @@ class _Member:
         self.module, self.best, self.training = model.module(data, training), BestWeights(), training
         self.module.configure_optimizers()
         parts = PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order"))
-        self.passes = parts.passes()
+        self.passes, self.data = parts.passes(), id(data.fit.x)
         self.max_epochs = training.max_epochs if data.tune is not None else training.epochs_without_tune
 
     @property

@@ -1,13 +1,14 @@
 """What every model is given for one fit, and what it gives back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from beyondlinear.datamodule import Part
+from beyondlinear.view import Matrix, dense
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,11 +31,17 @@ class FitData:
 
     fit: Part
     tune: Part | None
-    validation_x: np.ndarray
+    validation_x: Matrix
     n_classes: int
     seed: Callable[[str], int]
     gram: "Gram | None" = None
     saw: Callable[[str, np.ndarray], None] = _unseen
+
+    def dense(self) -> "FitData":
+        """The same with arrays in place of views."""
+        fit, tune = (p if p is None else replace(p, x=dense(p.x)) for p in (self.fit, self.tune))
+        assert fit is not None
+        return replace(self, fit=fit, tune=tune, validation_x=dense(self.validation_x))
 
     def class_weights(self) -> np.ndarray:
         """(n_classes,) inverse class frequencies of the fit part, n/(K·n_c): the samples' mean weight is 1."""

@@ -91,7 +91,7 @@ class Classifier(pl.LightningModule):
     def tune_loss(self, batches: Batches) -> float:
         """Mean of the samples' weighted losses, without dropout and with running batch statistics."""
         if (layer := self.compiled()) is not None:
-            return linear_epoch.mean_loss(layer, self.loss, self.weights, batches.x, batches.codes)
+            return linear_epoch.mean_loss(layer, self.loss, self.weights, batches)
         self.network.eval()
         with torch.inference_mode():
             sums = [self._loss_sum(x, codes) for x, codes in batches]

@@ -9,6 +9,7 @@ from beyondlinear.linear.losses import make_loss
 from beyondlinear.linear.reduction import in_blocks
 from beyondlinear.linear.ridge import RidgeModel
 from beyondlinear.training import FitData, Outcome, Training
+from beyondlinear.view import dense
 
 
 def optimum_of(
@@ -46,7 +47,7 @@ def _loss_and_length(outcome: Outcome, data: FitData) -> tuple[float, float]:
     else:
         weight = weight - weight.mean(0)
     codes = torch.from_numpy(data.fit.codes)
-    scores = (in_blocks(data.fit.x, weight.T) + bias)[:, None]
+    scores = (in_blocks(dense(data.fit.x), weight.T) + bias)[:, None]
     losses = make_loss("logistic", codes, data.n_classes).value(scores)[:, 0]
     weighted = torch.from_numpy(data.class_weights())[codes] @ losses / len(codes)
     return float(weighted), float(weight.square().sum())

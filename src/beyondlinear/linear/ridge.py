@@ -23,6 +23,7 @@ from beyondlinear.linear.losses import make_loss
 from beyondlinear.linear.reduction import Gram, Reduction, in_blocks, reduce, reduce_gram, transposed_product
 from beyondlinear.metrics import softmax
 from beyondlinear.training import FitData, Outcome, Training
+from beyondlinear.view import dense
 
 Penalty = Annotated[float, Field(ge=0)]
 _SAFETY = 0.5  # the solver aims below the tolerance, so that the check on the genes themselves finds it kept
@@ -50,7 +51,7 @@ class _FitPart:
         data.saw("weights", data.fit.rows)
         self.data, self.codes = data, torch.from_numpy(data.fit.codes)
         self.gram: Gram | None = data.gram
-        self.reduction: Reduction = reduce(data.fit.x) if self.gram is None else reduce_gram(self.gram.fit)
+        self.reduction: Reduction = reduce(dense(data.fit.x)) if self.gram is None else reduce_gram(self.gram.fit)
         if self.reduction.z.shape[1] == 0:
             raise OptimumError(
                 f"no gene varies over the {len(self.codes)} samples of the fit part, so a linear model has nothing to fit"
@@ -73,8 +74,8 @@ class _FitPart:
             rows = self.reduction.row_weights(flat)
             raw = self.gram.others[part] @ rows - (self.gram.fit @ rows).mean(0)
         else:
-            x = self.data.validation_x if part == "validation" else self.data.tune.x  # type: ignore[union-attr]
-            genes = self.reduction.gene_coefficients(flat, self.data.fit.x)
+            x = dense(self.data.validation_x if part == "validation" else self.data.tune.x)  # type: ignore[union-attr]
+            genes = self.reduction.gene_coefficients(flat, dense(self.data.fit.x))
             raw = in_blocks(x, genes) - self.reduction.centre @ genes  # type: ignore[operator]
         return raw.view(-1, m, k) + intercepts
 
@@ -86,7 +87,7 @@ class _FitPart:
         theta = solution.theta
         objective = self.problem.value(theta, self.problem.scores(theta), torch.tensor([penalty], dtype=torch.float64))
         if self.gram is None:
-            x = self.data.fit.x
+            x = dense(self.data.fit.x)
             genes = self.reduction.gene_coefficients(v, x)
             b = b - self.reduction.centre @ genes  # type: ignore[operator]
             pull = self.problem.loss.gradient((in_blocks(x, genes) + b)[:, None])[:, 0]
