@@ -11,7 +11,7 @@ from torch import Tensor
 
 from beyondlinear.view import Matrix, View, dense
 
-EVALUATION_BATCH = 2048  # rows; bounds the memory of hidden activations
+EVALUATION_BATCH = 512  # rows; bounds the memory of hidden activations and of views
 
 
 @dataclass(frozen=True)

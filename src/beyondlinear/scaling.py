@@ -9,7 +9,7 @@ import torch
 from beyondlinear.data.whole_store import WholeStore
 from beyondlinear.view import View
 
-BLOCK = 256  # rows; a block of 5,000 genes in float64 is 10 MB
+BLOCK = 64  # rows; a block of 5,000 genes in float64 is 2.6 MB
 
 
 @dataclass(frozen=True)
