@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from made_up import ROOT
 from omegaconf import OmegaConf
@@ -47,6 +48,8 @@ OF_PREPARED_DATA = {"task=tissue", "task=pair", "task=sex"}
 
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c not in OF_PREPARED_DATA])
 def test_choice_runs(run_here, tmp_path, monkeypatch, choice):
+    if choice == "trainer=gpu" and not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
     monkeypatch.chdir(tmp_path)  # where relative paths of a config go
     model = [] if choice.startswith("model=") else ["model=logistic_regression"]
     records = run_here(*TINY, *model, choice, *NEEDS.get(choice, []))
@@ -54,6 +57,14 @@ def test_choice_runs(run_here, tmp_path, monkeypatch, choice):
     group, name = choice.split("=")
     if group in records[0]["names"] and group != "task":
         assert records[0]["names"][group] == name
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_said_before_any_fit(train, tmp_path):
+    done = train(*TINY, "model=logistic_regression", "trainer=gpu", expect=1)
+    assert "trainer.accelerator=gpu: torch" in done.stderr
+    assert "or take trainer=cpu" in done.stderr
+    assert not (tmp_path / "outputs" / "records").exists()
 
 
 @pytest.mark.parametrize("dataset", SIMULATED)

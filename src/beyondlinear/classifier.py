@@ -173,7 +173,7 @@ def plain_trainer(training: Training, max_epochs: int, **more: Any) -> pl.Traine
         devices=1,
         plugins=[LightningEnvironment()],  # one process; a SLURM job around it is none of Lightning's business
         max_epochs=max_epochs,
-        deterministic=True,
+        deterministic=training.deterministic,
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         limit_val_batches=0,  # the epoch's own step reads the tune loss

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -65,7 +64,7 @@ def _prepared(cfg: DictConfig) -> None:
         "ignore", message="The `srun` command is available"
     )  # our SLURM launcher knows what it does
     training: Training = build(cfg.trainer)
-    torch.set_num_threads(training.threads)
+    training.set_up()
     with threadpool_limits(training.threads):
         _run(cfg, training, Path(HydraConfig.get().runtime.output_dir))
 

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from beyondlinear.datamodule import Part
+from beyondlinear.errors import ConfigError
 from beyondlinear.view import Matrix, dense
 
 if TYPE_CHECKING:
@@ -86,6 +87,27 @@ class Training:
     stop_below: float | None
     epochs_without_tune: Annotated[int, Field(ge=1)]
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 10
+    matrix_products: Literal["float32", "tf32", "bf16"] = "float32"
+    deterministic: bool = True
+
+    def set_up(self) -> None:
+        """Make torch of this process as these keys say.
+
+        :raises ConfigError: a GPU is asked for and torch sees none
+        """
+        import torch
+
+        if self.accelerator == "gpu" and not torch.cuda.is_available():
+            built = (
+                "was built without CUDA" if torch.version.cuda is None else f"was built for CUDA {torch.version.cuda}"
+            )
+            raise ConfigError(
+                f"trainer.accelerator=gpu: torch {torch.__version__} {built} and sees no GPU; run where nvidia-smi lists one, "
+                "with a CUDA build of torch, or take trainer=cpu"
+            )
+        torch.set_num_threads(self.threads)
+        precision = {"float32": "highest", "tf32": "high", "bf16": "medium"}
+        torch.set_float32_matmul_precision(precision[self.matrix_products])
 
 
 class TrainingDiverged(RuntimeError):
