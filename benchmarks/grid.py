@@ -30,6 +30,7 @@ from rich.table import Table
 from torch import nn
 
 from beyondlinear.losses import LOSSES
+from beyondlinear.networks import Linear
 
 ROOT = Path(__file__).parent.parent
 FRACTIONS = [round(0.1 * (i + 1), 1) for i in range(10)]
@@ -42,7 +43,7 @@ def hand_fit(x: np.ndarray, y: np.ndarray, n_fit: int, model: str, epochs: int) 
     mean, deviation = x[:n_fit].mean(axis=0), x[:n_fit].std(axis=0)
     ready = torch.from_numpy((x - mean) / deviation)
     codes = torch.from_numpy(y)
-    net = NETWORKS[model](x.shape[1], 2)
+    net = NETWORKS.get(model, Linear)(x.shape[1], 2)
     adam = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
     weights = torch.from_numpy(n_fit / (2 * np.bincount(y[:n_fit], minlength=2))).float()
     loss_of = LOSSES[LOSS[model]]

@@ -42,6 +42,11 @@ class Batches:
     def __len__(self) -> int:
         return self.n_batches
 
+    @property
+    def largest(self) -> int:
+        """Samples in the largest batch."""
+        return -(-len(self.codes) // self.n_batches)
+
     def order(self) -> Tensor:
         """(n,) the rows of the next pass, in order."""
         n = len(self.codes)

@@ -21,17 +21,23 @@ BLOCK = 1024  # genes at a time
 TOGETHER = 8  # samples whose products share a pass over the weights; a batch is filled up with one that counts nothing
 
 # sums may be taken in any order (SIMD lanes), always the same on one machine; NaN and infinity keep their meaning
-_SUMS = {"reassoc", "contract", "nsz"}
+SUMS = {"reassoc", "contract", "nsz"}
 
 
 def can_run(layer: nn.Linear, optimizer: torch.optim.Optimizer, loss: Loss) -> bool:
-    """Whether training with these is what is written here: fused Adam on float32 in main memory."""
-    if loss not in (cross_entropy, hinge) or type(optimizer) is not torch.optim.Adam or layer.bias is None:
+    """Whether training with these is what is written here."""
+    known = loss in (cross_entropy, hinge) and layer.bias is not None
+    return known and adam_applies(optimizer, list(layer.parameters()))
+
+
+def adam_applies(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> bool:
+    """Whether an update of these parameters is `adam_step`: fused Adam on float32 in main memory."""
+    if type(optimizer) is not torch.optim.Adam or len(optimizer.param_groups) != 1:
         return False
-    group, parameters = optimizer.param_groups[0], list(layer.parameters())
+    group = optimizer.param_groups[0]
     plain = group["fused"] and not (group["amsgrad"] or group["maximize"] or group["decoupled_weight_decay"])
     held = all(p.device.type == "cpu" and p.dtype == torch.float32 and p.requires_grad for p in parameters)
-    same = len(optimizer.param_groups) == 1 and [id(p) for p in group["params"]] == [id(p) for p in parameters]
+    same = [id(p) for p in group["params"]] == [id(p) for p in parameters]
     return bool(plain and held and same and isinstance(group["lr"], float))
 
 
@@ -85,7 +91,7 @@ def _source(x: Tensor | View, order: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return x.matrix, x.rows[order], x.shift if scaled else nothing, x.factor if scaled else nothing  # type: ignore[return-value]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_SUMS, error_model="numpy")
+@numba.njit(nogil=True, cache=True, fastmath=SUMS, error_model="numpy")
 def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) -> float:
     """data: what `_source` gives, codes (n,) in the same order, ends (n_batches + 1,) where batches begin and end in it;
     weights (n_classes, n_genes) and biases (n_classes,) with their two moments."""
@@ -122,12 +128,12 @@ def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) 
         size, root = np.float32(lr / (1 - beta1**step)), np.float32(1 / np.sqrt(1 - beta2**step))
         shared = (np.float32(beta1), np.float32(beta2), np.float32(eps), np.float32(weight_decay), size, root, scale)
         for k in range(n_classes):
-            _adam(weight[k], weight_mean[k], weight_square[k], gradient[k], shared)
-        _adam(bias, bias_mean, bias_square, bias_gradient, shared)
+            adam_step(weight[k], weight_mean[k], weight_square[k], gradient[k], shared)
+        adam_step(bias, bias_mean, bias_square, bias_gradient, shared)
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_SUMS, error_model="numpy")
+@numba.njit(nogil=True, cache=True, fastmath=SUMS, error_model="numpy")
 def _losses(data: tuple, weight: np.ndarray, bias: np.ndarray, class_weights: np.ndarray, is_hinge: bool) -> float:
     matrix, order, shift, factor, codes = data
     scores, total = np.empty((TOGETHER, len(bias)), np.float32), 0.0
@@ -158,7 +164,7 @@ def _ready(
     return buffer
 
 
-@numba.njit(nogil=True, fastmath=_SUMS, inline="always")
+@numba.njit(nogil=True, fastmath=SUMS, inline="always")
 def _scores(x: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, out: np.ndarray) -> None:
     n_classes, n_genes = weight.shape
     for i in range(len(rows)):
@@ -183,7 +189,7 @@ def _scores(x: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarra
                 out[i + 3, k] += d
 
 
-@numba.njit(nogil=True, fastmath=_SUMS, inline="always")
+@numba.njit(nogil=True, fastmath=SUMS, inline="always")
 def _gradients(x: np.ndarray, rows: np.ndarray, slopes: np.ndarray, out: np.ndarray) -> float:
     """out = slopesᵀ·x[rows]; returns the sum of its squares."""
     n_classes, n_genes = out.shape
@@ -210,8 +216,8 @@ def _gradients(x: np.ndarray, rows: np.ndarray, slopes: np.ndarray, out: np.ndar
     return square
 
 
-@numba.njit(nogil=True, fastmath=_SUMS, inline="always")
-def _adam(p: np.ndarray, mean: np.ndarray, square: np.ndarray, gradient: np.ndarray, shared: tuple) -> None:
+@numba.njit(nogil=True, fastmath=SUMS, inline="always")
+def adam_step(p: np.ndarray, mean: np.ndarray, square: np.ndarray, gradient: np.ndarray, shared: tuple) -> None:
     beta1, beta2, eps, weight_decay, size, root, scale = shared
     one = np.float32(1)
     for j in range(len(p)):

@@ -8,6 +8,8 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from beyondlinear import linear_epoch
 from beyondlinear.datamodule import Batches, Pass
+from beyondlinear.layer_updates import LayerUpdates, layers_to_update
 from beyondlinear.networks import Linear
 
 # for each Trainer, which is for each fit, Lightning looks for callbacks in the metadata of all installed packages: the larger
@@ -65,17 +68,26 @@ class Classifier(pl.LightningModule):
         assert optimizer is not None
         if (layer := self.compiled()) is not None:
             return linear_epoch.train_epoch(layer, optimizer, self.loss, self.weights, self.gradient_clip, batches)
-        parameters = list(self.network.parameters())
-        sums = []
-        for x, codes in batches:
-            loss_sum = self._loss_sum(x, codes)
-            (loss_sum / len(codes)).backward()
-            sums.append(loss_sum.detach())
-            if self.gradient_clip is not None:
-                _clip(optimizer, parameters, self.gradient_clip)
-            optimizer.step()
-            optimizer.zero_grad()
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            updates = layers_to_update(self.network, optimizer, batches.largest, threads)
+            with updates.watching() if updates is not None else nullcontext():
+                sums = [self._update(optimizer, updates, x, codes) for x, codes in batches]
         return _mean(sums, batches)
+
+    def _update(
+        self, optimizer: torch.optim.Optimizer, updates: LayerUpdates | None, x: Tensor, codes: Tensor
+    ) -> Tensor:
+        """One update; the sum of the batch's weighted losses before it."""
+        loss_sum = self._loss_sum(x, codes)
+        (loss_sum / len(codes)).backward()
+        scale = 1.0
+        if self.gradient_clip is not None:
+            scale = _clip(optimizer, list(self.network.parameters()), self.gradient_clip, updates)
+        optimizer.step()
+        optimizer.zero_grad()
+        if updates is not None:
+            updates.step(scale)
+        return loss_sum.detach()
 
     def compiled(self) -> nn.Linear | None:
         """The layer, where the compiled epoch does what PyTorch would."""
@@ -123,17 +135,23 @@ def _mean(sums: list[Tensor], batches: Batches) -> float:
     return float(torch.stack(sums).double().sum()) / len(batches.codes)
 
 
-def _clip(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], largest: float) -> None:
-    """Scale the gradient to a norm of at most `largest`, as clip_grad_norm_ does.
+def _clip(
+    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], largest: float, updates: LayerUpdates | None
+) -> float:
+    """Scale the gradient to a norm of at most `largest`, as clip_grad_norm_ does; the factor, where `updates` need it.
 
     A fused optimizer divides by a scale while it reads the gradient anyway (it was made for mixed precision), which saves a
     pass over memory.
     """
     if not getattr(optimizer, "_step_supports_amp_scaling", False):
         nn.utils.clip_grad_norm_(parameters, largest)
-        return
+        return 1.0
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    optimizer.grad_scale = ((norm + 1e-6) / largest).clamp(min=1)  # type: ignore[attr-defined]
+    if updates is not None:
+        norm = (norm**2 + updates.squared_norm()).sqrt()
+    divisor = ((norm + 1e-6) / largest).clamp(min=1)
+    optimizer.grad_scale = divisor  # type: ignore[attr-defined]
+    return 1 / float(divisor) if updates is not None else 1.0
 
 
 class BestWeights(pl.Callback):
