@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from results import keep
+from results import keep, wait_as_runs_do
 from rich.console import Console
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
@@ -239,6 +239,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="ours and the hand loop only")
     parser.add_argument("--json")
     given = parser.parse_args()
+    wait_as_runs_do()
     CLOCK[0] = given.clock
     torch.set_num_threads(given.threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)

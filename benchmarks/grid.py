@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from fit import HAND, NETWORKS
-from results import keep
+from results import keep, wait_as_runs_do
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -136,9 +136,10 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=list(LOSS), default=["logistic_regression", "linear_svm"])
     for name, value in (("n", 1000), ("p", 5000), ("small-p", 200), ("epochs", 50), ("seeds", 3), ("trials", 25)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--sample", type=int, default=3, help="fits of one size that the hand loop times")
+    parser.add_argument("--sample", type=int, default=2, help="fits of one size that the hand loop times")
     parser.add_argument("--json")
     given = parser.parse_args()
+    wait_as_runs_do()
     rows = []
     for part in given.parts:
         for model in ["three_layer"] if part == "small_nets" else given.models:

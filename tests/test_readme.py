@@ -144,6 +144,7 @@ SMALL = {
     "records": "--fits 20 --repeats 1",
     "sweep": "--runs 3",
     "startup": "--repeats 1",
+    "growth": "--shrink 4 --repeats 1",
     "grid": "--n 100 --p 30 --epochs 2 --trials 2 --sample 1 --parts tuning --models logistic_regression",
     "fit": "--n 100 --p 40 --rounds 1 --models logistic_regression five_layer --batch 16",
     "residual_test": "--sets 6 --first 1 --n 60 --p 5 --statistics pairs",
