@@ -130,14 +130,17 @@ def draw(rows: list[dict[str, Any]], out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(SERIES), figsize=(15, 4), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(SERIES), figsize=(15, 5.2), sharey=True, layout="constrained")
     colours = {c: f"C{i}" for i, c in enumerate(dict.fromkeys(r["cost"] for r in rows))}
     for axis, factor in zip(axes, SERIES, strict=True):
         for r in (r for r in rows if r["grows with"] == factor):
             label = f"{r['cost']} ({r['exponent']})"
             axis.loglog(r["values"], r["seconds"], "o-", color=colours[r["cost"]], label=label, markersize=4)
         axis.set(xlabel=factor, title=f"by {factor} (exponent)")
-        axis.legend(fontsize=7)
+        values = next(r["values"] for r in rows if r["grows with"] == factor)
+        axis.set_xticks(values, list(map(str, values)))
+        axis.set_xticks([], minor=True)
+        axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("seconds")
     out.parent.mkdir(parents=True, exist_ok=True)
