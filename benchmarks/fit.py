@@ -6,7 +6,8 @@ All ways train the same network on the same 80 % of the samples with the same lo
 batch size, and read the loss of the other 20 % after each epoch. They take turns; of each round a way's median second per
 epoch is compared with the hand loop's of the same round, and the median of these ratios is shown. An epoch of ours is the
 time between two calls of its progress, all that Lightning and its callbacks do included; set-up is the time of its first
-epoch beyond that. --clock cpu counts the seconds of this process's threads, where others load the machine.
+epoch beyond that. Linear models get one thread, which is fastest for all ways. --clock cpu counts the seconds of this
+process's threads, where others load the machine.
 
 hand loop: fused Adam, batches by index of a tensor, nothing else. stock Lightning: Trainer, DataLoader, TensorDataset, Adam.
 pandas rows: one sample at a time from a frame, evaluation in batches of one. Limit: per step, the larger of the bytes that
@@ -249,6 +250,8 @@ def main() -> None:
     rows = []
     for model in given.models:
         network = NETWORKS[model]
+        # a linear model's operations are too small to share: a second thread only makes PyTorch wait for it
+        torch.set_num_threads(1 if network is Linear else given.threads)
         n_parameters = sum(p.numel() for p in network(given.p, CLASSES).parameters())
         epochs = 20 if model == "logistic_regression" else 1
         for batch in given.batch:
