@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from beyondlinear.errors import ResultsError
-from beyondlinear.report import classes, diagnostics, facts, figures, interactive, methods, summaries
+from beyondlinear.report import attributions, classes, diagnostics, facts, figures, interactive, methods, summaries
 from beyondlinear.report.gaps import find_gaps
 from beyondlinear.report.page import Picture, picture, render, view
 from beyondlinear.report.reading import Problem, Reading, read
@@ -48,6 +48,12 @@ NOTES = {
         "Residual-prediction test",
         "Is there signal that the certified linear model cannot use; best: of the statistics together.",
     ),
+    "coefficients": (
+        "Coefficients of linear models",
+        "Signal present, largest fraction, the first genes of each model; change of the class's score, against the mean of "
+        "the classes, for one unit more of the gene before scaling. Models are kept with results.keep_model=true; "
+        "`beyondlinear attribute` writes all genes, and integrated gradients of networks.",
+    ),
     "recall": ("Recall by class", "Signal present, largest fraction."),
     "data": ("Data sets", ""),
     "classes": ("Classes", ""),
@@ -82,6 +88,7 @@ def write_report(
         "excess": summaries.excesses(reading),
         "tests": summaries.residual_tests(reading),
         "recall": classes.per_class(reading),
+        "coefficients": attributions.genes(reading, reading.problems),
     }
     tables |= {
         name: getattr(facts, name)(reading)
@@ -96,7 +103,7 @@ def write_report(
             table.to_csv(out / "tables" / f"{name}.csv", index=False)
     except OSError as e:
         raise ResultsError(f"-o {out} cannot be written: {e.strerror or e}") from e
-    pictures, main = _draw(reading, cells, reliability, out / "figures", problems, said)
+    pictures, main = _draw(reading, tables, reliability, out / "figures", problems, said)
     curves = interactive.curves(reading)
     context = _context(reading, tables, found, problems, pictures, main)
     text = render(context, curves)
@@ -110,7 +117,7 @@ def write_report(
 
 def _draw(
     reading: Reading,
-    cells: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
     reliability: dict[str, Any],
     folder: Path,
     problems: list[Problem],
@@ -119,10 +126,11 @@ def _draw(
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     planned = [
         figures.learning_curve(reading),
-        figures.before_after(reading, cells),
+        figures.before_after(reading, tables["cells"]),
         classes.recall(reading),
         classes.confusion(reading),
-        diagnostics.reliability(cells, reliability),
+        attributions.figure(reading, tables["coefficients"]),
+        diagnostics.reliability(tables["cells"], reliability),
         diagnostics.optimum_gap(reading),
         diagnostics.training(reading),
         diagnostics.tuning(reading),
