@@ -3,8 +3,9 @@
 import logging
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,11 @@ from beyondlinear.audit import audit_fit
 from beyondlinear.circumstances import circumstances
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.errors import ConfigError, OptimumError, RemovalError, ResultsError, SplitError, TuningError
+from beyondlinear.judgement import certified_optimum, judge
 from beyondlinear.ledger import THINNED, Ledger, Sheet
-from beyondlinear.linear.gap import optimum_of
 from beyondlinear.linear.reduction import Gram
 from beyondlinear.linear.ridge import RidgeModel
 from beyondlinear.meters import read_meters
-from beyondlinear.metrics import Evaluation, evaluate, platt_scaling
 from beyondlinear.parts import Bench, Prepared, named, prepare, shared_inner_products
 from beyondlinear.progress import FitProgress
 from beyondlinear.removal.frozen import frozen_arrays
@@ -28,7 +28,7 @@ from beyondlinear.seeds import stream_seed
 from beyondlinear.selection import choose_hyperparameters
 from beyondlinear.splits import Fold, Parts, n_kept
 from beyondlinear.stored import model_arrays
-from beyondlinear.training import FitData, Outcome
+from beyondlinear.training import FitData, Outcome, TrainingDiverged
 
 log = logging.getLogger(__name__)
 
@@ -105,70 +105,108 @@ def can_pretrain(bench: Bench) -> None:
         )
 
 
-def make(
-    bench: Bench,
-    fit: Fit,
-    record: dict[str, Any],
-    sheet: Sheet,
-    pretraining: Pretraining,
-    progress: FitProgress,
-    logger: Any = False,
-) -> dict[str, np.ndarray] | None:
-    """Make one fit and complete its record; returns what is kept beside it, or None if it was skipped or failed.
+class FitUnderWay:
+    """One fit in three steps: what its model is given, the training, the judgement. What goes wrong on the way ends it and is
+    its record's status; the other fits go on.
 
-    :param logger: told of the losses per epoch
+    record: completed on the way; arrays: in the end what is kept beside it, None if the fit was skipped or failed.
     """
-    started = time.monotonic()
-    arrays = None
-    samples, fold = bench.samples, fit.fold
-    record["counts"] = {"n_train": n_kept(len(fold.train), fit.fraction), "n_classes": len(samples.classes)}
-    try:
-        rows = bench.splitter.inner(samples, fold, fit.fraction, bench.cfg.seed)
-        record["counts"] |= _counts(bench, named(rows))
-        ledger = Ledger(len(samples.codes))
-        model, record["tuning"], seen = choose_hyperparameters(bench, fold, fit.fraction, progress.trial)
-        if len(seen):
-            ledger.saw("tuning", seen)
-        before = (
-            pretraining.of(bench, fold, model, record["tuning"].get("chosen", {}), progress) if fit.pretrained else None
-        )
-        preparation, learnt_from = _preparation(bench, fold)
-        prepared = prepare(bench, rows, fold.train, bench.removal, preparation)
-        record["warnings"] = prepared.warnings
-        record["meters"] = read_meters(bench, fold, fit.fraction, fit.pretrained, prepared.parts)
-        record["removal"] = {"labels_of": prepared.removal.labels_of}
-        record["counts"] |= _counts(bench, {name: part.rows for name, part in prepared.parts.items()})
-        _write_down(ledger, bench, fold, prepared, prepared.learnt_from if learnt_from is None else learnt_from, before)
-        shared = None if preparation is not None else _gram(bench, rows, fold, model)
-        seeds = _seeds(bench, fold, fit.fraction)
-        data = prepared.data(len(samples.classes), seeds, shared, saw=ledger.saw)
-        extra: dict[str, Any] = {"start": before.outcome.network} if before else {}
-        if isinstance(model, NetworkModel):
-            extra["checkpoint"] = bench.store.checkpoint_path(fit.key)
-        outcome = model.fit(data, bench.training, logger, progress.epoch, **extra)
-        arrays = _judge(bench, outcome, data, prepared, record)
-        if isinstance(model, NetworkModel) and model.report_optimum is not None:
-            record["optimum"] = _optimum(bench, model, outcome, data, prepared)
-        record["ledger"] = ledger.summary(samples.sample_ids)
-        arrays |= outcome.arrays | frozen_arrays(prepared.removal, prepared.preparation, samples.gene_ids)
-        if bench.cfg.results.keep_model:
-            arrays |= model_arrays(outcome, prepared.preparation, samples.gene_ids)
-        arrays |= ledger.arrays()
-        record["status"] = "done"
-        record["audit"] = [finding.__dict__ for finding in audit_fit(record, ledger, sheet, arrays)]
-    except (SplitError, RemovalError, OptimumError, TuningError) as e:
-        record |= {"status": "skipped", "reason": str(e)}
-        arrays = None
-    except ResultsError:  # the store itself is not usable: no other fit would fare better
-        raise
-    except Exception as e:  # one fit's failure must not cost the others; the next run of the command makes it again
-        log.debug("fit failed", exc_info=True)
-        record |= {"status": "failed", "reason": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
-        arrays = None
-    seconds = {"seconds": round(time.monotonic() - started, 3), "finished": now()}
-    device = {"device": bench.training.accelerator, "threads": bench.training.threads}
-    record["circumstances"] = seconds | device | circumstances()
-    return arrays
+
+    def __init__(self, bench: Bench, fit: Fit, record: dict[str, Any], sheet: Sheet) -> None:
+        self.bench, self.fit, self.record, self.sheet = bench, fit, record, sheet
+        self.ledger = Ledger(len(bench.samples.codes))
+        self.model: Any = bench.model
+        self.before: Pretrained | None = None
+        self.prepared: Prepared | None = None
+        self.data: FitData | None = None
+        self.outcome: Outcome | None = None
+        self.arrays: dict[str, np.ndarray] | None = None
+        self.seconds = 0.0
+
+    @property
+    def goes_on(self) -> bool:
+        return "status" not in self.record
+
+    def prepare(self, pretraining: Pretraining, progress: FitProgress) -> None:
+        """Hyperparameters and parts: all that the model is given."""
+        bench, record, fold, fraction = self.bench, self.record, self.fit.fold, self.fit.fraction
+        samples, ledger = bench.samples, self.ledger
+        record["counts"] = {"n_train": n_kept(len(fold.train), fraction), "n_classes": len(samples.classes)}
+        with self._recorded():
+            rows = bench.splitter.inner(samples, fold, fraction, bench.cfg.seed)
+            record["counts"] |= _counts(bench, named(rows))
+            self.model, record["tuning"], seen = choose_hyperparameters(bench, fold, fraction, progress.trial)
+            if len(seen):
+                ledger.saw("tuning", seen)
+            if self.fit.pretrained:
+                chosen = record["tuning"].get("chosen", {})
+                self.before = pretraining.of(bench, fold, self.model, chosen, progress)
+            preparation, learnt_from = _preparation(bench, fold)
+            prepared = self.prepared = prepare(bench, rows, fold.train, bench.removal, preparation)
+            record["warnings"] = prepared.warnings
+            record["meters"] = read_meters(bench, fold, fraction, self.fit.pretrained, prepared.parts)
+            record["removal"] = {"labels_of": prepared.removal.labels_of}
+            record["counts"] |= _counts(bench, {name: part.rows for name, part in prepared.parts.items()})
+            learnt_from = prepared.learnt_from if learnt_from is None else learnt_from
+            _write_down(ledger, bench, fold, prepared, learnt_from, self.before)
+            shared = None if preparation is not None else _gram(bench, rows, fold, self.model)
+            self.data = prepared.data(len(samples.classes), _seeds(bench, fold, fraction), shared, saw=ledger.saw)
+
+    def train(self, progress: FitProgress, logger: Any = False) -> None:
+        """:param logger: told of the losses per epoch"""
+        if self.goes_on:
+            with self._recorded():
+                extra: dict[str, Any] = {"start": self.before.outcome.network} if self.before else {}
+                if isinstance(self.model, NetworkModel):
+                    extra["checkpoint"] = self.bench.store.checkpoint_path(self.fit.key)
+                self.outcome = self.model.fit(self.data, self.bench.training, logger, progress.epoch, **extra)
+
+    def take(self, outcome: Outcome | TrainingDiverged, seconds: float) -> None:
+        """What came of a training elsewhere, and this fit's share of its time."""
+        self.seconds += seconds
+        with self._recorded():
+            if isinstance(outcome, TrainingDiverged):
+                raise outcome
+            self.outcome = outcome
+
+    def judge(self) -> None:
+        """Metrics, predictions, audit."""
+        bench, record, ledger = self.bench, self.record, self.ledger
+        if self.goes_on:
+            with self._recorded():
+                assert self.outcome is not None
+                assert self.data is not None
+                assert self.prepared is not None
+                samples, outcome, prepared = bench.samples, self.outcome, self.prepared
+                arrays = judge(bench, outcome, self.data, prepared, record)
+                if isinstance(self.model, NetworkModel) and self.model.report_optimum is not None:
+                    record["optimum"] = certified_optimum(bench, self.model, outcome, self.data, prepared)
+                record["ledger"] = ledger.summary(samples.sample_ids)
+                arrays |= outcome.arrays | frozen_arrays(prepared.removal, prepared.preparation, samples.gene_ids)
+                if bench.cfg.results.keep_model:
+                    arrays |= model_arrays(outcome, prepared.preparation, samples.gene_ids)
+                arrays |= ledger.arrays()
+                record["status"] = "done"
+                record["audit"] = [finding.__dict__ for finding in audit_fit(record, ledger, self.sheet, arrays)]
+                self.arrays = arrays
+        device = {"device": bench.training.accelerator, "threads": bench.training.threads}
+        record["circumstances"] = {"seconds": round(self.seconds, 3), "finished": now()} | device | circumstances()
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        except (SplitError, RemovalError, OptimumError, TuningError) as e:
+            self.record |= {"status": "skipped", "reason": str(e)}
+        except ResultsError:  # the store itself is not usable: no other fit would fare better
+            raise
+        except Exception as e:  # one fit's failure must not cost the others; the next run of the command makes it again
+            log.debug("fit failed", exc_info=True)
+            said = {"reason": f"{type(e).__name__}: {e}", "traceback": traceback.format_exc()}
+            self.record |= {"status": "failed"} | said
+        finally:
+            self.seconds += time.monotonic() - started
 
 
 def _seeds(bench: Bench, fold: Fold, key: float | str) -> Callable[[str], int]:
@@ -187,61 +225,6 @@ def _gram(bench: Bench, rows: Parts, fold: Fold, model: Any) -> Gram | None:
     linear = isinstance(model, RidgeModel) and not model.keep_coefficients and not bench.cfg.results.keep_model
     comparable = isinstance(model, NetworkModel) and model.report_optimum is not None
     return shared_inner_products(bench, rows, fold.train, bench.removal) if linear or comparable else None
-
-
-def _judge(
-    bench: Bench, outcome: Outcome, data: FitData, prepared: Prepared, record: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """Score the outcome against the validation labels; completes the record and returns the predictions."""
-    validation = prepared.parts["validation"]
-    probabilities, judged, notes = _evaluate(outcome, data, validation.codes)
-    record |= {
-        "hyperparameters": outcome.hyperparameters,
-        "training": outcome.training,
-        "metrics": judged.metrics,
-        "confusion": judged.confusion.tolist(),
-        "notes": notes,
-    }
-    predictions = {
-        "sample_id": bench.samples.sample_ids[validation.rows],
-        "code": validation.codes,
-        "classes": np.array(bench.samples.classes),
-        "scores": outcome.scores,
-    }
-    return predictions | ({"probabilities": probabilities} if probabilities is not None else {})
-
-
-def _evaluate(outcome: Outcome, data: FitData, codes: np.ndarray) -> tuple[np.ndarray | None, Evaluation, list[str]]:
-    probabilities, notes = outcome.probabilities, []
-    if _is_calibrated(outcome):
-        assert data.tune is not None
-        assert outcome.tune_scores is not None
-        data.saw("calibration", data.tune.rows)
-        probabilities = platt_scaling(outcome.tune_scores, data.tune.codes, outcome.scores)
-        notes = ["probabilities by Platt scaling on the tune part"]
-    elif probabilities is None:
-        notes = ["no log-loss: there is no tune part to calibrate the scores on"]
-    judged = evaluate(outcome.scores, codes, probabilities, notes)
-    return probabilities, judged, judged.notes
-
-
-def _is_calibrated(outcome: Outcome) -> bool:
-    return outcome.probabilities is None and outcome.tune_scores is not None
-
-
-def _optimum(bench: Bench, model: NetworkModel, outcome: Outcome, data: FitData, prepared: Prepared) -> dict[str, Any]:
-    """The certified optimum of the same fit, judged on the same validation part."""
-    n, n_genes = data.fit.x.shape
-    size = n * min(n, n_genes) * (1 if data.n_classes == 2 else data.n_classes)
-    if size > (model.report_optimum or 0):
-        reason = f"not solved: its size, {size:.1e}, is above model.report_optimum; model=ridge_logistic or ridge_svm solve it"
-        return {"reason": reason}
-    try:
-        data = replace(data.dense(), saw=lambda step, rows: None)  # the ledger is the network's
-        best, said = optimum_of(model, data, bench.training, outcome)
-    except OptimumError as e:
-        return {"reason": str(e)}
-    return said | {"metrics": _evaluate(best, data, prepared.parts["validation"].codes)[1].metrics}
 
 
 def _write_down(

@@ -37,6 +37,11 @@ _NOT_SCIENCE_OF_TRAINER = {"checkpoint_minutes"}
 _STATUS = re.compile(rb'\n "status": "(\w+)"')  # of the record itself: what lies deeper is indented by more
 
 
+def is_finished(record: Mapping[str, Any] | None) -> bool:
+    """Whether a fit has a record that stays: a failed one is made again."""
+    return record is not None and record.get("status") in ("done", "skipped")
+
+
 def fit_key(
     config: Mapping[str, Any], fingerprint: str, fold: Fold, fraction: float, pretrained: bool | None = None
 ) -> str:

@@ -23,16 +23,16 @@ from beyondlinear.config import build, check
 from beyondlinear.confounding import Confounding, confounding, refuse_labels_that_equal_groups
 from beyondlinear.controls import Setting
 from beyondlinear.errors import ResultsError, SplitError
-from beyondlinear.fit import Fit, Pretraining, can_pretrain, make
+from beyondlinear.fit import Fit, can_pretrain
 from beyondlinear.gathering import row
 from beyondlinear.ledger import Sheet, make_sheet, read_sheet, sheet_path
 from beyondlinear.parts import Bench
-from beyondlinear.progress import FitProgress, duration, said
+from beyondlinear.pending import Pending
+from beyondlinear.progress import FitProgress, duration
 from beyondlinear.removal.thinning import REDUNDANT
 from beyondlinear.residual_test.run import make_verdict
-from beyondlinear.results import Store, fit_key, run_key, write_json
+from beyondlinear.results import Store, fit_key, is_finished, run_key, write_json
 from beyondlinear.splits import Splitter
-from beyondlinear.sweeps.claims import Claims, wait_for
 from beyondlinear.sweeps.state import RunState
 from beyondlinear.tasks import Samples
 from beyondlinear.trackers.tracking import Trackers
@@ -121,93 +121,22 @@ def _run(cfg: DictConfig, training: Training, directory: Path) -> None:
     write_json(directory / f"fits_{run_key(config)}.json", listing)
 
     records = {f.key: store.get(f.key) for f in fits}
-    pending = [f for f in fits if not _finished(records[f.key])]
+    pending = [f for f in fits if not is_finished(records[f.key])]
     if len(pending) < len(fits):
         log.info("%d of %d fits are done already (%s)", len(fits) - len(pending), len(fits), store.root)
     sheet = _sheet(bench) if pending else None
     notices = removal.before_split(bench.rows("all", np.arange(len(samples.codes)), samples.x)) if pending else []
     trackers.describe(config, names)
     with trackers, FitProgress(len(pending), names["model"]) as progress:
-        _make_all(bench, pending, records, sheet, notices, described, trackers, progress)
+        Pending(bench, records, sheet, notices, described, trackers, progress).make(pending)
     # a found record says who made it first; in this table it counts as this run's
     made = [(records[f.key] or {}) | {"config": config, "names": names} for f in fits]
     trackers.end_run(made)
     _conclude(made)
     log.info("records: %s   this run: %s", store.root, directory)
-    if cfg.results.pack_from is not None and len(fits) >= cfg.results.pack_from and all(map(_finished, made)):
+    if cfg.results.pack_from is not None and len(fits) >= cfg.results.pack_from and all(map(is_finished, made)):
         store.pack(run_key(config), [f.key for f in fits], row)
     _raise_unless_some_done(made)
-
-
-def _make_all(
-    bench: Bench,
-    fits: list[Fit],
-    records: dict[str, dict[str, Any] | None],
-    sheet: Sheet | None,
-    notices: list[str],
-    described: dict[str, Any],
-    trackers: Trackers,
-    progress: FitProgress,
-) -> None:
-    """Make these fits and complete `records`; what another run makes at this time is left to it, and waited for at the end."""
-    claims, pretraining, store = Claims(bench.store.root), Pretraining(), bench.store
-    waiting, left = fits, []  # type: list[Fit], list[Fit]
-    while waiting:
-        for fit in waiting:
-            with claims.taken(fit.key) as ours:
-                if not ours:
-                    left.append(fit)
-                    continue
-                elsewhere = store.get(fit.key)  # another run may have made it in the meantime
-                if elsewhere is not None and _finished(elsewhere):
-                    records[fit.key] = elsewhere
-                    progress.fit_done(f"{said(elsewhere)} (made by another run)")
-                    continue
-                assert sheet is not None
-                records[fit.key] = _make_one(bench, fit, sheet, notices, described, pretraining, trackers, progress)
-        if left:
-            who = claims.holder(left[0].key) or {}
-            log.info(
-                "%d fits are being made by another run (process %s on %s): waiting for it",
-                *(len(left), who.get("pid"), who.get("host")),
-            )
-            wait_for(claims, [f.key for f in left])
-        waiting, left = left, []
-
-
-def _make_one(
-    bench: Bench,
-    fit: Fit,
-    sheet: Sheet,
-    notices: list[str],
-    described: dict[str, Any],
-    pretraining: Pretraining,
-    trackers: Trackers,
-    progress: FitProgress,
-) -> dict[str, Any]:
-    """Make one fit and put its record into the store."""
-    config, store = bench.config, bench.store
-    record: dict[str, Any] = {
-        "key": fit.key,
-        "names": {group: config[group]["name"] for group in tables.GROUPS},
-        "seed": bench.cfg.seed,
-        "fold": fit.fold.number,
-        "held_out": fit.fold.held_out,
-        "fraction": fit.fraction,
-        "pretrained": fit.pretrained,
-        "data": described,
-        "config": config,
-    }
-    arrays = make(bench, fit, record, sheet, pretraining, progress, trackers.begin(fit.name))
-    record["warnings"] = [*notices, *record.get("warnings", [])]
-    store.put(record, arrays)
-    store.checkpoint_path(fit.key).unlink(missing_ok=True)
-    # its trials are in the record now; a fit that is not pretrained leaves them to its twin
-    if record["status"] == "done" and fit.pretrained is not False and not bench.cfg.protocol.tuning_once:
-        store.study_path(record["tuning"].get("study", fit.key)).unlink(missing_ok=True)
-    trackers.end_fit(record)
-    progress.fit_done(said(record))
-    return record
 
 
 def _conclude(made: list[dict[str, Any]]) -> None:
@@ -237,10 +166,6 @@ def _sheet(bench: Bench) -> Sheet:
     sheet = make_sheet(bench.samples)
     sheet.write(path)
     return sheet
-
-
-def _finished(record: dict[str, Any] | None) -> bool:
-    return record is not None and record.get("status") in ("done", "skipped")
 
 
 def _describe(samples: Samples, fingerprint: str, confounded: Confounding | None) -> dict[str, Any]:

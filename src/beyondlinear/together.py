@@ -54,9 +54,9 @@ def can_train_together(model: NetworkModel, training: Training) -> bool:
 
 
 def _train(members: list["_Member"], training: Training) -> None:
-    # those on the same data one after another: it is in the cache then
+    # long ones first: no thread waits for one begun last; those on the same data one after another: it is in the cache then
     first = {m.data: i for i, m in reversed(list(enumerate(members)))}
-    members = sorted(members, key=lambda m: first[m.data])
+    members = sorted(members, key=lambda m: (-len(m.passes.fit.codes), first[m.data]))
     with ThreadPoolExecutor(training.threads) as threads:
         most = max(m.max_epochs for m in members)
         trainer = plain_trainer(training, most, logger=False, enable_checkpointing=False)

@@ -254,14 +254,14 @@ def test_trackers_that_are_not_chosen_are_not_imported(tmp_path):
 
 
 def test_a_run_that_is_interrupted_closes_its_logs_as_failed(run_here, tmp_path, monkeypatch):
-    from beyondlinear import run as running
+    from beyondlinear.classifier import NetworkModel
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "make", interrupted)
+    monkeypatch.setattr(NetworkModel, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_here(*TINY, "logger=neptune", "logger.neptune.mode=offline")
+        run_here(*TINY, "model=three_layer", "logger=neptune", "logger.neptune.mode=offline")
     ended = {
         name: [o["value"] for o in lines if o["path"] == ["sys", "failed"]]
         for name, lines in operations(tmp_path / "run0").items()

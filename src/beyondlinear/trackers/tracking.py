@@ -113,6 +113,7 @@ class Trackers:
         final = {f"final/{k}": v for k, v in record.get("metrics", {}).items() if _is_finite(v)}
         at.log_metrics(final, len(history))
         at.log_text("record", json.dumps(plain(record), indent=1, ensure_ascii=False))
+        at.save()
         at.close("success" if record["status"] != "failed" else "failed")
         self.fit = None
 
