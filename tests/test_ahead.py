@@ -47,7 +47,7 @@ def test_a_study_is_the_same_to_the_last_bit(method, prune):
     tuning = Tuning(method, trials=9, inner_folds=3, prune=prune)
     known = known_points(tuning, SPACE, DEFAULTS, seed)
     for keep in (True, False):
-        made = Ahead(model(0.01), TRAINING, fold, len(FOLDS), known, prune, keep)
+        made = Ahead(model(0.01), TRAINING, fold, len(FOLDS), known, prune, keep, 60, 3)
         trials = study(tuning, made.loss)
         assert trials == study(tuning, one_by_one)
         assert {t.state for t in trials} == ({"complete", "pruned"} if prune else {"complete"})
@@ -63,12 +63,15 @@ def test_nothing_is_made_in_vain_but_folds_of_pruned_trials(monkeypatch):
         sizes.clear()
         tuning = Tuning("random", trials=9, inner_folds=3, prune=prune)
         known = known_points(tuning, SPACE, DEFAULTS, seed)
-        trials = study(tuning, Ahead(model(0.01), TRAINING, fold, len(FOLDS), known, prune, True).loss)
+        trials = study(tuning, Ahead(model(0.01), TRAINING, fold, len(FOLDS), known, prune, True, 60, 3).loss)
         went_on = sum(len(t.losses) > 1 for t in trials)
         assert sizes == ([9, *[2] * went_on] if prune else [27])
 
 
-def test_deep_networks_are_made_when_they_are_asked_for():
-    deep = Ahead(model(0.01, network=ThreeLayer), TRAINING, fold, len(FOLDS), [DEFAULTS], False, True)
-    deep.loss(DEFAULTS, 0)
-    assert not deep.made
+def test_wide_networks_are_made_when_they_are_asked_for():
+    of_2000_genes = Ahead(model(0.01, network=ThreeLayer), TRAINING, fold, len(FOLDS), [DEFAULTS], False, True, 2000, 3)
+    of_2000_genes.loss(DEFAULTS, 0)
+    assert not of_2000_genes.made
+    small = Ahead(model(0.01, network=ThreeLayer), TRAINING, fold, len(FOLDS), [DEFAULTS], False, True, 60, 3)
+    small.loss(DEFAULTS, 0)
+    assert len(small.made) == len(FOLDS) - 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from beyondlinear import layer_updates, training_loop
+from beyondlinear import layer_updates, small_net_epoch, training_loop
 from beyondlinear.datamodule import Batches
 from beyondlinear.layer_updates import layers_to_update
 from beyondlinear.losses import cross_entropy
@@ -14,6 +14,11 @@ from beyondlinear.training_loop import Classifier
 
 ADAM = functools.partial(torch.optim.Adam, lr=1e-4, weight_decay=0.01, fused=True)
 WEIGHTS = torch.tensor([0.8, 1.0, 1.2])
+
+
+@pytest.fixture(autouse=True)
+def no_network_is_small(monkeypatch):
+    monkeypatch.setattr(small_net_epoch, "LARGEST", 0)
 
 
 def data(n=101, p=600, batch_size=15, dtype=torch.float32):

@@ -30,11 +30,24 @@ def groups(monkeypatch):
 
 
 def what_counts(records, store):
-    names = ("key", "metrics", "training", "tuning", "ledger", "audit", "optimum", "counts")
-    return [{n: r[n] for n in names} | {"scores": store.predictions(r["key"])["scores"].tobytes()} for r in records]
+    names = ("key", "metrics", "training", "tuning", "ledger", "audit", "counts")
+    return [
+        {n: r[n] for n in names}
+        | {"optimum": r.get("optimum")}
+        | {"scores": store.predictions(r["key"])["scores"].tobytes()}
+        for r in records
+    ]
 
 
-@pytest.mark.parametrize("more", [["model=linear_svm"], ["model=logistic_regression", "signal_removal=split"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["model=linear_svm"],
+        ["model=logistic_regression", "signal_removal=split"],
+        ["model=three_layer"],
+        ["model=five_layer"],
+    ],
+)
 def test_a_curve_is_the_same_together_and_one_by_one(run_here, tmp_path, monkeypatch, groups, more):
     first = run_here(*CURVE, *more)
     assert groups == [9]
@@ -53,7 +66,8 @@ def test_as_many_as_memory_allows(run_here, monkeypatch, groups):
 
 
 @pytest.mark.parametrize(
-    "more", [["model=three_layer"], ["model=logistic_regression", "tuning=random", "tuning.trials=2"]]
+    "more",
+    [["model=three_layer", "dataset.n_genes=800"], ["model=logistic_regression", "tuning=random", "tuning.trials=2"]],
 )
 def test_what_takes_long_is_made_one_by_one(run_here, groups, more):
     assert len(run_here(*CURVE, *more, "split.only_folds=[0]")) == 3

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from beyondlinear import together
+from beyondlinear import small_net_epoch, together
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.datamodule import Part
-from beyondlinear.networks import Linear, ThreeLayer
+from beyondlinear.networks import FiveLayer, Linear, ThreeLayer
 from beyondlinear.seeds import stream_seed
 from beyondlinear.together import fit_together
 from beyondlinear.training import FitData, Training, TrainingDiverged
@@ -49,6 +49,8 @@ MEMBERS = [
     (model(0.02), data(2, signal=9)),  # ends once its loss is below 0.06
     (model(0.01), data(3, tune=False)),
     (model(0.05), data(4, n=200, n_classes=2)),
+    (model(0.005, network=ThreeLayer), data(6)),
+    (model(0.005, 0.01, "hinge", FiveLayer), data(7, n_classes=2)),
 ]
 
 
@@ -77,7 +79,7 @@ def test_each_member_is_the_fit_that_it_is_alone():
 
 def test_neither_the_others_nor_the_threads_change_a_member():
     first = fit_together(MEMBERS, TRAINING)
-    turned = fit_together(MEMBERS[::-1][:4], dataclasses.replace(TRAINING, threads=1))[::-1]
+    turned = fit_together(MEMBERS[::-1][:6], dataclasses.replace(TRAINING, threads=1))[::-1]
     for a, b in zip(first[2:], turned, strict=True):
         same(a, b)
 
@@ -91,6 +93,7 @@ def test_one_that_diverges_costs_no_other():
 
 
 def test_networks_without_a_compiled_epoch_train_one_after_another(monkeypatch):
+    monkeypatch.setattr(small_net_epoch, "LARGEST", 0)
     monkeypatch.setattr(together, "_train", lambda *_: pytest.fail("these cannot train together"))
     deep = (model(0.01, network=ThreeLayer), data(6))
     (outcome,) = fit_together([deep], TRAINING)

@@ -28,10 +28,12 @@ class Ahead:
         known: Sequence[dict[str, float]],
         prune: bool,
         keep: bool,
+        n_genes: int,
+        n_classes: int,
     ) -> None:
         self.model, self.training, self.data, self.n_folds = model, training, data, n_folds
         self.known, self.prune, self.keep = known, prune, keep
-        self.together = can_train_together(model, training)
+        self.together = can_train_together(model, training, n_genes, n_classes)
         self.made: dict[tuple[tuple[tuple[str, float], ...], int], float | TrainingDiverged] = {}
 
     def loss(self, parameters: dict[str, float], fold: int) -> float:

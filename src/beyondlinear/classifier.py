@@ -108,7 +108,8 @@ class NetworkModel:
         data.saw("weights", data.fit.rows)
         if data.tune is not None:
             data.saw("stopping", data.tune.rows)
-        return Classifier(network, LOSSES[self.loss], optimizer, weights, training.gradient_clip)
+        dropout = data.seed("dropout")
+        return Classifier(network, LOSSES[self.loss], optimizer, weights, training.gradient_clip, dropout)
 
     def outcome(self, module: Classifier, best: BestWeights, data: FitData, training: Training) -> Outcome:
         """What a trained module says.

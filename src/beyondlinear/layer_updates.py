@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from beyondlinear.linear_epoch import SUMS, TOGETHER, adam_applies, adam_step
+from beyondlinear.linear_epoch import SUMS, TOGETHER, adam_applies, adam_numbers, adam_step
 
 BLOCK = 8192  # columns at a time: whole rows stream fastest, and those of 16 samples fit a second-level cache
 LARGEST_BATCH = 64  # beyond, the product of a library wins
@@ -61,15 +61,14 @@ class LayerUpdates:
     def step(self, scale: float) -> None:
         """Adam's step of these layers with their gradients times `scale`."""
         group = self.optimizer.param_groups[0]
-        beta1, beta2 = group["betas"]
         work = []
         for layer in self.layers:
             x, slopes = (_filled(t) for t in self.seen.pop(layer))
             state, weight = self.optimizer.state[layer.weight], layer.weight.detach().numpy()
             state["step"] += 1
             step = int(state["step"])
-            size, root = group["lr"] / (1 - beta1**step), 1 / np.sqrt(1 - beta2**step)
-            how = tuple(map(np.float32, (beta1, beta2, group["eps"], group["weight_decay"], size, root, scale)))
+            beta1, beta2 = group["betas"]
+            how = adam_numbers(group["lr"], beta1, beta2, group["eps"], group["weight_decay"], step, scale)
             held = (weight, state["exp_avg"].numpy(), state["exp_avg_sq"].numpy())
             ends = [len(weight) * i // self.n_threads for i in range(self.n_threads + 1)]
             for i, j in pairwise(ends):

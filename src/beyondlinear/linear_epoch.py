@@ -63,7 +63,7 @@ def train_epoch(
     order = batches.order()
     sizes = [len(part) for part in torch.tensor_split(order, batches.n_batches)]
     total = _epoch(
-        (*_source(batches.x, order.numpy()), batches.codes[order].numpy(), np.cumsum([0, *sizes])),
+        (*source(batches.x, order.numpy()), batches.codes[order].numpy(), np.cumsum([0, *sizes])),
         (layer.weight.detach().numpy(), states[0]["exp_avg"].numpy(), states[0]["exp_avg_sq"].numpy()),
         (layer.bias.detach().numpy(), states[1]["exp_avg"].numpy(), states[1]["exp_avg_sq"].numpy()),
         (class_weights.numpy(), loss is hinge, np.inf if gradient_clip is None else gradient_clip),
@@ -78,11 +78,11 @@ def mean_loss(layer: nn.Linear, loss: Loss, class_weights: Tensor, batches: Batc
     """Mean of the samples' weighted losses, on one thread: the same bits however many fits are under way."""
     weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
     codes = batches.codes.numpy()
-    data = (*_source(batches.x, np.arange(len(codes))), codes)
+    data = (*source(batches.x, np.arange(len(codes))), codes)
     return float(_losses(data, weight, bias, class_weights.numpy(), loss is hinge)) / len(codes)
 
 
-def _source(x: Tensor | View, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def source(x: Tensor | View, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A matrix, its rows in this order, and the shift and factor of its genes, of no length where they need none."""
     nothing = np.empty(0, np.float32)
     if not isinstance(x, View):
@@ -93,7 +93,7 @@ def _source(x: Tensor | View, order: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 @numba.njit(nogil=True, cache=True, fastmath=SUMS, error_model="numpy")
 def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) -> float:
-    """data: what `_source` gives, codes (n,) in the same order, ends (n_batches + 1,) where batches begin and end in it;
+    """data: what `source` gives, codes (n,) in the same order, ends (n_batches + 1,) where batches begin and end in it;
     weights (n_classes, n_genes) and biases (n_classes,) with their two moments."""
     matrix, order, shift, factor, codes, ends = data
     weight, weight_mean, weight_square = weights
@@ -109,14 +109,16 @@ def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) 
         n = ends[b + 1] - ends[b]
         padded = -(-n // TOGETHER) * TOGETHER
         rows[:n], rows[n:padded] = order[ends[b] : ends[b + 1]], order[ends[b]]
-        x = _ready(matrix, rows[:padded], shift, factor, buffer)
-        _scores(x, rows[:padded], weight, bias, scores)
+        x = ready(matrix, rows[:padded], shift, factor, buffer)
+        scores_of(x, rows[:padded], weight, bias, scores)
         for i in range(n):
             code = codes[ends[b] + i]
-            total += class_weights[code] * (_hinge(scores[i], code) if is_hinge else _cross_entropy(scores[i], code))
+            total += class_weights[code] * (
+                hinge_of(scores[i], code) if is_hinge else cross_entropy_of(scores[i], code)
+            )
             scores[i] *= class_weights[code] / np.float32(n)
         scores[n:padded] = np.float32(0)
-        square = _gradients(x, rows[:padded], scores, gradient)
+        square = gradients_of(x, rows[:padded], scores, gradient)
         for k in range(n_classes):
             at_bias = np.float32(0)
             for i in range(n):
@@ -125,8 +127,7 @@ def _epoch(data: tuple, weights: tuple, biases: tuple, how: tuple, adam: tuple) 
             square += np.float64(at_bias) * at_bias
         step += 1
         scale = np.float32(1 / max((np.sqrt(square) + 1e-6) / clip, 1.0))
-        size, root = np.float32(lr / (1 - beta1**step)), np.float32(1 / np.sqrt(1 - beta2**step))
-        shared = (np.float32(beta1), np.float32(beta2), np.float32(eps), np.float32(weight_decay), size, root, scale)
+        shared = adam_numbers(lr, beta1, beta2, eps, weight_decay, step, scale)
         for k in range(n_classes):
             adam_step(weight[k], weight_mean[k], weight_square[k], gradient[k], shared)
         adam_step(bias, bias_mean, bias_square, bias_gradient, shared)
@@ -141,16 +142,18 @@ def _losses(data: tuple, weight: np.ndarray, bias: np.ndarray, class_weights: np
     for begin in range(0, len(codes), TOGETHER):
         n = min(TOGETHER, len(codes) - begin)
         rows = order[np.minimum(np.arange(begin, begin + TOGETHER), len(codes) - 1)]
-        x = _ready(matrix, rows, shift, factor, buffer)
-        _scores(x, rows, weight, bias, scores)
+        x = ready(matrix, rows, shift, factor, buffer)
+        scores_of(x, rows, weight, bias, scores)
         for i in range(n):
             code = codes[begin + i]
-            total += class_weights[code] * (_hinge(scores[i], code) if is_hinge else _cross_entropy(scores[i], code))
+            total += class_weights[code] * (
+                hinge_of(scores[i], code) if is_hinge else cross_entropy_of(scores[i], code)
+            )
     return total
 
 
 @numba.njit(nogil=True, inline="always")
-def _ready(
+def ready(
     matrix: np.ndarray, rows: np.ndarray, shift: np.ndarray, factor: np.ndarray, buffer: np.ndarray
 ) -> np.ndarray:
     """Where the scaled rows are: in the matrix, or in the buffer, to which `rows` then points."""
@@ -165,7 +168,7 @@ def _ready(
 
 
 @numba.njit(nogil=True, fastmath=SUMS, inline="always")
-def _scores(x: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, out: np.ndarray) -> None:
+def scores_of(x: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarray, out: np.ndarray) -> None:
     n_classes, n_genes = weight.shape
     for i in range(len(rows)):
         for k in range(n_classes):
@@ -190,7 +193,7 @@ def _scores(x: np.ndarray, rows: np.ndarray, weight: np.ndarray, bias: np.ndarra
 
 
 @numba.njit(nogil=True, fastmath=SUMS, inline="always")
-def _gradients(x: np.ndarray, rows: np.ndarray, slopes: np.ndarray, out: np.ndarray) -> float:
+def gradients_of(x: np.ndarray, rows: np.ndarray, slopes: np.ndarray, out: np.ndarray) -> float:
     """out = slopesᵀ·x[rows]; returns the sum of its squares."""
     n_classes, n_genes = out.shape
     square = np.float64(0)
@@ -216,20 +219,33 @@ def _gradients(x: np.ndarray, rows: np.ndarray, slopes: np.ndarray, out: np.ndar
     return square
 
 
+@numba.njit(nogil=True, cache=True)
+def adam_numbers(  # type: ignore[no-untyped-def]
+    lr, beta1, beta2, eps, weight_decay, step, scale
+):
+    """What `adam_step` needs to know, as float32. 1 − 0.999 is taken before it is rounded: a float32's 0.999 is 1e-8 off, and
+    what is left of 1 would be a hundred thousandth off.
+
+    :param step: number of the update, from 1; scale: of the gradient
+    """
+    size, root = lr / (1 - beta1**step), 1 / np.sqrt(1 - beta2**step)
+    numbers = (np.float32(1 - beta1), np.float32(beta2), np.float32(1 - beta2), np.float32(eps))
+    return (*numbers, np.float32(weight_decay), np.float32(size), np.float32(root), np.float32(scale))
+
+
 @numba.njit(nogil=True, fastmath=SUMS, inline="always")
 def adam_step(p: np.ndarray, mean: np.ndarray, square: np.ndarray, gradient: np.ndarray, shared: tuple) -> None:
-    beta1, beta2, eps, weight_decay, size, root, scale = shared
-    one = np.float32(1)
+    towards, beta2, beta2_left, eps, weight_decay, size, root, scale = shared
     for j in range(len(p)):
         g = gradient[j] * scale + weight_decay * p[j]
-        m = mean[j] + (one - beta1) * (g - mean[j])
-        v = square[j] * beta2 + (one - beta2) * g * g
+        m = mean[j] + towards * (g - mean[j])
+        v = square[j] * beta2 + beta2_left * g * g
         mean[j], square[j] = m, v
         p[j] -= size * m / (np.sqrt(v) * root + eps)
 
 
 @numba.njit(nogil=True, inline="always")
-def _cross_entropy(scores: np.ndarray, code: int) -> float:
+def cross_entropy_of(scores: np.ndarray, code: int) -> float:
     """−log softmax(scores)_code; `scores` becomes its gradient."""
     top = scores[0]
     for k in range(1, len(scores)):
@@ -243,7 +259,7 @@ def _cross_entropy(scores: np.ndarray, code: int) -> float:
 
 
 @numba.njit(nogil=True, inline="always")
-def _hinge(scores: np.ndarray, code: int) -> float:
+def hinge_of(scores: np.ndarray, code: int) -> float:
     """Σ_{j≠code} max(0, 1 − s_code + s_j)/(K − 1); `scores` becomes its gradient."""
     own, others, total, active = scores[code], len(scores) - 1, 0.0, 0
     for k in range(len(scores)):

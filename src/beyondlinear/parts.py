@@ -43,6 +43,12 @@ class Bench:
     def fits_on_all(self) -> bool:
         return self.cfg.protocol.fit_on.name == "all"
 
+    @property
+    def width(self) -> tuple[int, int]:
+        """How many genes a model is given, and how many classes."""
+        n_genes, top = self.samples.x.shape[1], self.cfg.select.top_variance
+        return n_genes if top is None else min(top, n_genes), len(self.samples.classes)
+
     def learn(self, rows: np.ndarray) -> Preparation:
         """Gene selection and scaling, learnt from these rows, or over the whole store where the protocol fits on all."""
         return fit_preparation(

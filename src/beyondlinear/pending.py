@@ -93,12 +93,15 @@ class Pending:
         """Whether fits may wait for each other: they are compiled, and nothing long comes before their training."""
         bench = self.bench
         plain = bench.tuning.method == "none" and bench.splitter.pretrain_share is None
-        return plain and isinstance(bench.model, NetworkModel) and can_train_together(bench.model, bench.training)
+        return (
+            plain
+            and isinstance(bench.model, NetworkModel)
+            and can_train_together(bench.model, bench.training, *bench.width)
+        )
 
     def _bytes(self, fit: Fit) -> int:
         n_rows = n_kept(len(fit.fold.train), fit.fraction) + len(fit.fold.validation)
-        genes = self.bench.samples.x.shape[1]
-        return 4 * n_rows * min(genes, self.bench.cfg.select.top_variance or genes)
+        return 4 * n_rows * self.bench.width[0]
 
     def _make(self, fits: list[Fit]) -> None:
         ready = {}

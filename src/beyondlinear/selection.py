@@ -73,7 +73,9 @@ def choose_hyperparameters(
             return stream_seed(seed, name, *keys, number)
 
         known = known_points(bench.tuning, space, model.hyperparameters(), trial_seed)
-        ahead = Ahead(model, bench.training, folds.data, len(folds), known, bench.tuning.prune, folds.keep)
+        ahead = Ahead(
+            model, bench.training, folds.data, len(folds), known, bench.tuning.prune, folds.keep, *bench.width
+        )
         trials = search(
             *(bench.tuning, space, model.hyperparameters(), ahead.loss, len(folds), trial_seed, study),
             said=said,
@@ -109,9 +111,8 @@ class _InnerFolds:
         self.left_out: list[str] = []
         self.saw = np.zeros(len(bench.samples.codes), dtype=bool)
         self.kept: dict[int, tuple[FitData, np.ndarray]] = {}
-        genes = bench.samples.x.shape[1] if bench.cfg.select.top_variance is None else bench.cfg.select.top_variance
         n_rows = sum(len(f.train) + len(f.validation) for f in folds)
-        self.keep = 4 * n_rows * genes <= _KEPT_BYTES
+        self.keep = 4 * n_rows * bench.width[0] <= _KEPT_BYTES
 
     def __len__(self) -> int:
         return len(self.folds)

@@ -1,6 +1,6 @@
-"""Many fits of linear networks trained together: one loop of Lightning around all of them.
+"""Many fits of linear or small networks trained together: one loop of Lightning around all of them.
 
-An epoch of one such fit is a millisecond or two, as long as what Lightning does around it. Here an epoch of the loop is one of
+An epoch of one such fit is some milliseconds, as long as what Lightning does around it. Here an epoch of the loop is one of
 every fit that still trains, on as many threads as a fit may have. Each fit keeps its own weights, optimizer, batch order, best
 epoch and end, and makes each epoch on one thread: it ends in the bits that it ends in alone, whatever trains beside it.
 """
@@ -12,13 +12,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from beyondlinear import linear_epoch
 from beyondlinear.classifier import NetworkModel, plain_trainer, why_stopped
 from beyondlinear.datamodule import PartsDataModule, Whole
 from beyondlinear.losses import LOSSES
 from beyondlinear.networks import Linear
+from beyondlinear.small_net_epoch import layout
 from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
-from beyondlinear.training_loop import BestWeights
+from beyondlinear.training_loop import BestWeights, is_compiled
 
 
 def fit_together(fits: Sequence[tuple[NetworkModel, FitData]], training: Training) -> list[Outcome | TrainingDiverged]:
@@ -28,7 +28,7 @@ def fit_together(fits: Sequence[tuple[NetworkModel, FitData]], training: Trainin
     """
     with torch.random.fork_rng(devices=[]):
         members = [_Member(model, data, training) for model, data in fits]
-    together = [m for m in members if training.accelerator == "cpu" and m.module.compiled() is not None]
+    together = [m for m in members if training.accelerator == "cpu" and m.module.is_compiled]
     if together:
         _train(together, training)
     made: list[Outcome | TrainingDiverged] = []
@@ -43,14 +43,16 @@ def fit_together(fits: Sequence[tuple[NetworkModel, FitData]], training: Trainin
     return made
 
 
-def can_train_together(model: NetworkModel, training: Training) -> bool:
-    """Whether this model's epochs are compiled ones."""
+def can_train_together(model: NetworkModel, training: Training, n_genes: int, n_classes: int) -> bool:
+    """Whether this model's epochs are compiled ones on data of these sizes."""
     if training.accelerator != "cpu":
         return False
     with torch.random.fork_rng(devices=[]):
-        network = model.network(2, 2)
-    optimizer = model.optimizer(network.parameters())
-    return isinstance(network, Linear) and linear_epoch.can_run(network.layer, optimizer, LOSSES[model.loss])
+        network = model.network(2, n_classes)
+    if not is_compiled(network, model.optimizer(network.parameters()), LOSSES[model.loss]):
+        return False
+    with torch.device("meta"):  # sizes without weights
+        return isinstance(network, Linear) or layout(model.network(n_genes, n_classes)) is not None
 
 
 def _train(members: list["_Member"], training: Training) -> None:

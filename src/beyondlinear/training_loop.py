@@ -17,7 +17,7 @@ import torch
 from lightning_fabric.utilities import registry
 from torch import Tensor, nn
 
-from beyondlinear import linear_epoch
+from beyondlinear import linear_epoch, small_net_epoch
 from beyondlinear.datamodule import Batches, Pass
 from beyondlinear.layer_updates import LayerUpdates, layers_to_update
 from beyondlinear.networks import Linear
@@ -31,7 +31,8 @@ if hasattr(registry, "entry_points"):
 class Classifier(pl.LightningModule):
     """A network, a per-sample loss and class weights. Losses are read and logged once an epoch.
 
-    loss: (scores, codes) to (n,) losses; gradient_clip: largest norm of an update's gradient, None: any.
+    loss: (scores, codes) to (n,) losses; gradient_clip: largest norm of an update's gradient, None: any; dropout_seed: of
+    compiled epochs, others draw from torch's generator.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Classifier(pl.LightningModule):
         optimizer: Callable[..., torch.optim.Optimizer],
         class_weights: Tensor,
         gradient_clip: float | None = None,
+        dropout_seed: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network, self.loss, self.optimizer, self.gradient_clip = network, loss, optimizer, gradient_clip
         self.register_buffer("class_weights", class_weights)
+        self.dropout_seed = dropout_seed
         self.history: list[dict[str, float]] = []
         self.made_optimizer: torch.optim.Optimizer | None = None
 
@@ -66,8 +69,11 @@ class Classifier(pl.LightningModule):
         """Update on every batch; the mean of the samples' weighted losses, each from before its update."""
         optimizer = self.made_optimizer
         assert optimizer is not None
-        if (layer := self.compiled()) is not None:
-            return linear_epoch.train_epoch(layer, optimizer, self.loss, self.weights, self.gradient_clip, batches)
+        how = (optimizer, self.loss, self.weights, self.gradient_clip, batches)
+        if self.is_compiled:
+            if isinstance(self.network, Linear):
+                return linear_epoch.train_epoch(self.network.layer, *how)
+            return small_net_epoch.train_epoch(self.network, *how, self.dropout_seed)
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:
             updates = layers_to_update(self.network, optimizer, batches.largest, threads)
             with updates.watching() if updates is not None else nullcontext():
@@ -89,11 +95,10 @@ class Classifier(pl.LightningModule):
             updates.step(scale)
         return loss_sum.detach()
 
-    def compiled(self) -> nn.Linear | None:
-        """The layer, where the compiled epoch does what PyTorch would."""
-        if not isinstance(self.network, Linear) or self.made_optimizer is None:
-            return None
-        return self.network.layer if linear_epoch.can_run(self.network.layer, self.made_optimizer, self.loss) else None
+    @property
+    def is_compiled(self) -> bool:
+        """Whether an epoch is one compiled loop, on one thread, that does what PyTorch would."""
+        return self.made_optimizer is not None and is_compiled(self.network, self.made_optimizer, self.loss)
 
     @property
     def weights(self) -> Tensor:
@@ -102,8 +107,10 @@ class Classifier(pl.LightningModule):
 
     def tune_loss(self, batches: Batches) -> float:
         """Mean of the samples' weighted losses, without dropout and with running batch statistics."""
-        if (layer := self.compiled()) is not None:
-            return linear_epoch.mean_loss(layer, self.loss, self.weights, batches)
+        if self.is_compiled:
+            if isinstance(self.network, Linear):
+                return linear_epoch.mean_loss(self.network.layer, self.loss, self.weights, batches)
+            return small_net_epoch.mean_loss(self.network, self.loss, self.weights, batches)
         self.network.eval()
         with torch.inference_mode():
             sums = [self._loss_sum(x, codes) for x, codes in batches]
@@ -129,6 +136,13 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         self.made_optimizer = self.optimizer(self.network.parameters())
         return self.made_optimizer
+
+
+def is_compiled(network: nn.Module, optimizer: torch.optim.Optimizer, loss: linear_epoch.Loss) -> bool:
+    """Whether training with these is a compiled loop."""
+    if isinstance(network, Linear):
+        return linear_epoch.can_run(network.layer, optimizer, loss)
+    return small_net_epoch.can_run(network, optimizer, loss)
 
 
 def _mean(sums: list[Tensor], batches: Batches) -> float:

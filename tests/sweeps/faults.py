@@ -3,6 +3,7 @@ the table is that of an undisturbed sweep, to the last bit."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,7 +39,13 @@ class Sweep:
     def start(self) -> subprocess.Popen:
         self.output = open(self.directory / f"out{time.monotonic_ns()}.txt", "w+")  # noqa: SIM115
         return subprocess.Popen(
-            self.command, cwd=self.directory, stdout=self.output, stderr=subprocess.STDOUT, text=True
+            self.command,
+            cwd=self.directory,
+            stdout=self.output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # a background job of a shell ignores Ctrl-C, and so does all that it starts
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, expect: int = 0) -> str:
