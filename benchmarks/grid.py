@@ -5,7 +5,7 @@
 curve: a learning curve, 5 folds × 10 fractions × 3 seeds, for each linear model; tuning: 25 trials × 4 inner folds × 5 folds
 and the 5 fits that follow; small_nets: the curve of three_layer at 200 genes, one seed. Every fit trains for equally many
 epochs (no early stopping), reads its tune loss after each and keeps the best weights. The hand loop is what a careful user
-writes for one fit (fused Adam, batches by index, the faster of one and two threads), in a loop over the fits, and does nothing
+writes for one fit (fused Adam, batches by index, one thread, the faster choice), in a loop over the fits, and does nothing
 else: no audit, no confounding, no records. It times --sample fits of each size and counts them
 for the others of that size.
 Ours takes the whole command, imports and start-up of its processes included; "in fits" is what its records say the fits took,
@@ -107,7 +107,7 @@ def measure(given: argparse.Namespace, part: str, model: str) -> list[dict[str, 
         grid = [*common, f"seed={','.join(map(str, seeds))}", f"split.fractions={FRACTIONS}".replace(" ", "")]
         grid = ["-m", *grid]
         sizes = [int(train * f) for f in FRACTIONS for _ in range(5 * len(seeds))]
-    torch.set_num_threads(2 if model == "three_layer" else 1)  # a second thread slows small steps down
+    torch.set_num_threads(1)  # a second thread slows small steps down
     peer = hand(sizes, p, model, given.epochs, given.sample)
     ways: list[tuple[str, float, float]] = [(HAND, peer, peer)]
     plain = [] if model == "three_layer" else ["model.report_optimum=null"]

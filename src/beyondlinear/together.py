@@ -1,8 +1,8 @@
 """Many fits of linear or small networks trained together: one loop of Lightning around all of them.
 
-An epoch of one such fit is some milliseconds, as long as what Lightning does around it. Here an epoch of the loop is one of
-every fit that still trains, on as many threads as a fit may have. Each fit keeps its own weights, optimizer, batch order, best
-epoch and end, and makes each epoch on one thread: it ends in the bits that it ends in alone, whatever trains beside it.
+An epoch of one such fit is some milliseconds, as long as what Lightning does around it. Here a step of the loop is some epochs
+of every fit that still trains, on as many threads as a fit may have. Each fit keeps its own weights, optimizer, batch order,
+best epoch and end, and makes each epoch on one thread: it ends in the bits that it ends in alone, whatever trains beside it.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,8 @@ from beyondlinear.networks import Linear
 from beyondlinear.small_net_epoch import layout
 from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
 from beyondlinear.training_loop import BestWeights, is_compiled
+
+IN_A_ROW = 10  # epochs of a member, whose data then stay in the cache, and after which Ctrl-C is heard
 
 
 def fit_together(fits: Sequence[tuple[NetworkModel, FitData]], training: Training) -> list[Outcome | TrainingDiverged]:
@@ -61,7 +63,7 @@ def _train(members: list["_Member"], training: Training) -> None:
     members = sorted(members, key=lambda m: (-len(m.passes.fit.codes), first[m.data]))
     with ThreadPoolExecutor(training.threads) as threads:
         most = max(m.max_epochs for m in members)
-        trainer = plain_trainer(training, most, logger=False, enable_checkpointing=False)
+        trainer = plain_trainer(training, -(-most // IN_A_ROW), logger=False, enable_checkpointing=False)
         trainer.fit(_Together(members, threads), Whole(0))
     for m in members:
         m.best.put_back(m.module)
@@ -84,14 +86,16 @@ class _Member:
             return n < self.max_epochs
         return n < self.max_epochs and why_stopped(self.module.history, self.best, self.training) == "max_epochs"
 
-    def run_epoch(self) -> None:
-        self.module.run_epoch(self.passes, len(self.module.history))
-        if self.passes.tune is not None:
-            self.best.note(self.module)
+    def run_epochs(self) -> None:
+        for _ in range(IN_A_ROW):
+            if self.trains:
+                self.module.run_epoch(self.passes, len(self.module.history))
+                if self.passes.tune is not None:
+                    self.best.note(self.module)
 
 
 class _Together(pl.LightningModule):
-    """Every step is an epoch of each member that still trains."""
+    """Every step is some epochs of each member that still trains."""
 
     def __init__(self, members: list[_Member], threads: ThreadPoolExecutor) -> None:
         super().__init__()
@@ -100,7 +104,7 @@ class _Together(pl.LightningModule):
 
     def training_step(self, batch: Any, step: int) -> None:
         # whatever a member raises ends the loop: nothing of the data should, and memory concerns all
-        list(self.threads.map(_Member.run_epoch, [m for m in self.members if m.trains]))
+        list(self.threads.map(_Member.run_epochs, [m for m in self.members if m.trains]))
 
     def on_train_epoch_end(self) -> None:
         self.trainer.should_stop = not any(m.trains for m in self.members)

@@ -101,7 +101,9 @@ class Trackers:
     def end_fit(self, record: dict[str, Any]) -> None:
         """Log what became of a fit, from its record."""
         assert self.fit is not None
-        at = self.fit
+        at, self.fit = self.fit, None
+        if not at.loggers:
+            return
         history = record.get("training", {}).get("history", [])
         for row in history:  # what was not logged while it trained: of a fit resumed, of a model without Lightning
             if row["epoch"] not in at.epochs:
@@ -115,7 +117,6 @@ class Trackers:
         at.log_text("record", json.dumps(plain(record), indent=1, ensure_ascii=False))
         at.save()
         at.close("success" if record["status"] != "failed" else "failed")
-        self.fit = None
 
     def end_run(self, records: list[dict[str, Any]]) -> None:
         """The run's figure, if a fit of it was logged."""
