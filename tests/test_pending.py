@@ -110,3 +110,23 @@ def test_trackers_are_told_each_epoch(run_here, tmp_path):
             rows = list(csv.DictReader(f))
         told = [float(row["tune_loss"]) for row in rows if row["tune_loss"]]
         np.testing.assert_allclose(told, [e["tune_loss"] for e in r["training"]["history"]])
+
+
+def test_what_another_run_makes_is_left_to_it(run_here, tmp_path, monkeypatch, groups):
+    from beyondlinear.sweeps.claims import Claims
+
+    first = run_here(*CURVE, "model=logistic_regression", store="elsewhere")
+    theirs = [r["key"] for r in first[:4]]
+    real, held = Claims(tmp_path / "records").taken, []
+    for key in theirs:
+        held.append(real(key))
+        assert held[-1].__enter__()
+
+    def done_by_them(claims, keys, until=None):
+        assert sorted(keys) == sorted(theirs)
+        for each in held:
+            each.__exit__(None, None, None)
+
+    monkeypatch.setattr(pending, "wait_for", done_by_them)
+    assert len(run_here(*CURVE, "model=logistic_regression")) == 9
+    assert groups == [9, 5, 4]

@@ -49,9 +49,9 @@ class Pending:
         while waiting:
             for group in self._groups(waiting):
                 with ExitStack() as held:
-                    ours = [fit for fit in group if held.enter_context(claims.taken(fit.key))]
-                    left += [fit for fit in group if fit not in ours]
-                    self._make([fit for fit in ours if not self._made_elsewhere(fit)])
+                    ours = {fit.key: held.enter_context(claims.taken(fit.key)) for fit in group}
+                    left += [fit for fit in group if not ours[fit.key]]
+                    self._make([fit for fit in group if ours[fit.key] and not self._made_elsewhere(fit)])
             if left:
                 who = claims.holder(left[0].key) or {}
                 log.info(
