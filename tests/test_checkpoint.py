@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from made_up import composed, make_bench
 
+from beyondlinear import layer_updates, small_net_epoch
 from beyondlinear.datamodule import Part
 from beyondlinear.training import FitData
 
@@ -23,7 +24,7 @@ def data():
 
 @pytest.fixture
 def bench(tmp_path):
-    more = ("model=five_layer", "trainer.max_epochs=12", "trainer.checkpoint_minutes=0")
+    more = ("model=five_layer", "trainer.max_epochs=40", "trainer.patience=40", "trainer.checkpoint_minutes=0")
     return make_bench(composed("logger=none", "dataset.n_samples=200", "dataset.n_genes=30", *more), tmp_path)
 
 
@@ -39,6 +40,17 @@ def stop_after(epochs: int):
     return tell
 
 
+@pytest.fixture(params=["compiled", "torch", "torch, wide layers"])
+def loop(request, monkeypatch):
+    """Each of the ways to make an epoch of a deep network."""
+    if request.param != "compiled":
+        monkeypatch.setattr(small_net_epoch, "LARGEST", 0)
+    if request.param == "torch, wide layers":
+        monkeypatch.setattr(layer_updates, "SMALLEST_LAYER", 100)
+    return request.param
+
+
+@pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("epochs", [1, 4])
 def test_a_resumed_training_ends_in_the_same_bits(bench, tmp_path, epochs):
     undisturbed = fit(bench)
@@ -48,6 +60,20 @@ def test_a_resumed_training_ends_in_the_same_bits(bench, tmp_path, epochs):
     seen = []
     resumed = fit(bench, on_epoch=lambda epoch, of: seen.append(epoch), checkpoint=path)
     assert seen[0] == epochs + 1  # the epochs before are not made again
+    assert resumed.training == undisturbed.training
+    np.testing.assert_array_equal(resumed.scores, undisturbed.scores)
+
+
+@pytest.mark.usefixtures("loop")
+def test_one_stopped_after_its_last_epoch_still_ends_with_the_best_weights(bench, tmp_path):
+    path = tmp_path / "fit.ckpt"
+    undisturbed = fit(bench, checkpoint=path)
+    best = undisturbed.training["best_epoch"]
+    assert best < undisturbed.training["epochs"] == 40
+    assert path.exists()  # who kills it now loses the record, and nothing else
+    seen = []
+    resumed = fit(bench, on_epoch=lambda epoch, of: seen.append(epoch), checkpoint=path)
+    assert seen == []
     assert resumed.training == undisturbed.training
     np.testing.assert_array_equal(resumed.scores, undisturbed.scores)
 

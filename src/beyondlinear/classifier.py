@@ -93,6 +93,7 @@ class NetworkModel:
             )
             parts = PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order"))
             trainer.fit(module, parts, ckpt_path=saved.resumable() if saved is not None else None, weights_only=True)
+        best.put_back(module)
         return self.outcome(module, best, data, training)
 
     def module(self, data: FitData, training: Training, start: nn.Module | None = None) -> Classifier:

@@ -169,9 +169,10 @@ def _clip(
 
 
 class BestWeights(pl.Callback):
-    """Keeps the weights of the best tune loss, as copies, and puts them back at the end.
+    """Keeps the weights of the best tune loss, as copies, to be put back at the end.
 
-    A reference would follow the optimizer's in-place updates, and "best" would silently mean "last".
+    A reference would follow the optimizer's in-place updates, and "best" would silently mean "last". No hook of Lightning's
+    puts them back: it calls none where a fit that was stopped after its last epoch goes on and finds nothing to do.
     """
 
     def __init__(self) -> None:
@@ -198,10 +199,6 @@ class BestWeights(pl.Callback):
                 self.weights = copy.deepcopy(now)
             for name, kept in self.weights.items():  # into the last best's memory: new memory costs more than the copy
                 kept.copy_(now[name])
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, Classifier)
-        self.put_back(module)
 
     def put_back(self, module: Classifier) -> None:
         if self.weights is not None:
