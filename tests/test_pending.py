@@ -67,7 +67,7 @@ def test_as_many_as_memory_allows(run_here, monkeypatch, groups):
 
 @pytest.mark.parametrize(
     "more",
-    [["model=three_layer", "dataset.n_genes=800"], ["model=logistic_regression", "tuning=random", "tuning.trials=2"]],
+    [["model=three_layer", "dataset.n_genes=1400"], ["model=logistic_regression", "tuning=random", "tuning.trials=2"]],
 )
 def test_what_takes_long_is_made_one_by_one(run_here, groups, more):
     assert len(run_here(*CURVE, *more, "split.only_folds=[0]")) == 3

@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from beyondlinear.classifier import NetworkModel
-from beyondlinear.together import can_train_together, fit_together
+from beyondlinear.together import fit_together, most_together
 from beyondlinear.training import FitData, Training, TrainingDiverged
-
-AT_ONCE = 32  # fits: more save no time, and a killed study makes its last ones again
 
 
 class Ahead:
@@ -33,7 +31,7 @@ class Ahead:
     ) -> None:
         self.model, self.training, self.data, self.n_folds = model, training, data, n_folds
         self.known, self.prune, self.keep = known, prune, keep
-        self.together = can_train_together(model, training, n_genes, n_classes)
+        self.most = most_together(model, training, n_genes, n_classes)
         self.made: dict[tuple[tuple[tuple[str, float], ...], int], float | TrainingDiverged] = {}
 
     def loss(self, parameters: dict[str, float], fold: int) -> float:
@@ -51,7 +49,7 @@ class Ahead:
     def _wanted(self, parameters: dict[str, float], fold: int) -> list[tuple[dict[str, float], int]]:
         """This fit first, and those that will be asked for next: the first inner fold of the trials to come, then the rest of
         one trial, for many a trial is pruned after its first; without pruning all folds of the trials to come."""
-        if not self.together:
+        if self.most == 1:
             return [(parameters, fold)]
         later = list(range(fold, self.n_folds if self.keep else fold + 1))
         if self.prune and fold > 0:
@@ -59,7 +57,7 @@ class Ahead:
         trials = self.known[self.known.index(parameters) :] if parameters in self.known else [parameters]
         later = [fold] if self.prune else later
         wanted = [(p, j) for p in trials for j in later]
-        return [w for w in wanted if _key(*w) not in self.made][:AT_ONCE]
+        return [w for w in wanted if _key(*w) not in self.made][: self.most]
 
     def _make(self, wanted: list[tuple[dict[str, float], int]]) -> None:
         given = [(self.model.with_hyperparameters(**p), *self.data(j)) for p, j in wanted]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from beyondlinear import tables
-from beyondlinear.ahead import AT_ONCE
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.fit import Fit, FitUnderWay, Pretraining
 from beyondlinear.ledger import Sheet
@@ -17,14 +16,13 @@ from beyondlinear.progress import FitProgress, said
 from beyondlinear.results import is_finished
 from beyondlinear.splits import n_kept
 from beyondlinear.sweeps.claims import Claims, wait_for
-from beyondlinear.together import can_train_together, fit_together
+from beyondlinear.together import fit_together, most_together
 from beyondlinear.trackers.tracking import Trackers
 
 log = logging.getLogger(__name__)
 
-BYTES = (
-    2**26
-)  # parts of fits that train together; more cost memory, and their epochs are long enough to fill a loop alone
+# parts of fits that train together; more cost memory, and their epochs are long enough to fill a loop alone
+BYTES = 2**26
 
 
 @dataclass
@@ -75,11 +73,11 @@ class Pending:
         """The fits in their order, one by one or, where an epoch is a matter of milliseconds, as many as train together."""
         group: list[Fit] = []
         size = 0
-        together = self._short()
+        most = self._most()
         for fit in fits:
             more = self._bytes(fit)
-            alone = not together or self.bench.store.checkpoint_path(fit.key).exists()
-            if group and (alone or len(group) == AT_ONCE or size + more > BYTES):
+            alone = most == 1 or self.bench.store.checkpoint_path(fit.key).exists()
+            if group and (alone or len(group) == most or size + more > BYTES):
                 yield group
                 group, size = [], 0
             group, size = [*group, fit], size + more
@@ -89,15 +87,14 @@ class Pending:
         if group:
             yield group
 
-    def _short(self) -> bool:
-        """Whether fits may wait for each other: they are compiled, and nothing long comes before their training."""
+    def _most(self) -> int:
+        """How many fits may wait for each other: 1 where none is compiled, or something long comes before their training."""
         bench = self.bench
-        plain = bench.tuning.method == "none" and bench.splitter.pretrain_share is None
-        return (
-            plain
-            and isinstance(bench.model, NetworkModel)
-            and can_train_together(bench.model, bench.training, *bench.width)
-        )
+        if bench.tuning.method != "none" or bench.splitter.pretrain_share is not None:
+            return 1
+        if not isinstance(bench.model, NetworkModel):
+            return 1
+        return most_together(bench.model, bench.training, *bench.width)
 
     def _bytes(self, fit: Fit) -> int:
         n_rows = n_kept(len(fit.fold.train), fit.fraction) + len(fit.fold.validation)

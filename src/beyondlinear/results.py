@@ -27,7 +27,7 @@ from beyondlinear.packs import Packs, pack
 from beyondlinear.splits import Fold
 
 # raised when results change on purpose: earlier records are then not taken for today's
-NUMERICS_VERSION = 5
+NUMERICS_VERSION = 6
 
 # keys of a config that do not determine a fit; a dataset is known by the fingerprint of what it gave
 _NOT_SCIENCE = {"dataset", "logger", "results", "meters", "test"}

@@ -1,7 +1,8 @@
 """One epoch of a small network with hidden layers as one compiled loop, as `linear_epoch` is one of a linear network.
 
 With a few hundred genes a step is a few hundred thousand multiplications, and PyTorch needs ten times as long to start its
-operations. Which units dropout keeps is a function of a seed and of Adam's count of steps, so no generator is to be kept.
+operations; at a thousand genes it still needs up to three times as long. Which units dropout keeps is a function of a seed and
+of Adam's count of steps, so no generator is to be kept.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from beyondlinear.losses import cross_entropy, hinge
 from beyondlinear.networks import FiveLayer, ThreeLayer
 from beyondlinear.small_net_loops import epoch, losses
 
-LARGEST = 300_000  # weights: five_layer of 500 genes; with more, the matrix products of a library on two threads win
+# weights: five_layer of 1,030 genes, three_layer of 1,380. With more they leave the cache, and the products of a library win.
+LARGEST = 1_200_000
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from beyondlinear.small_net_epoch import layout
 from beyondlinear.training import FitData, Outcome, Training, TrainingDiverged
 from beyondlinear.training_loop import BestWeights, is_compiled
 
+AT_ONCE = 32  # fits: more save no time, and what is killed makes its last ones again
+STATE = 2**27  # bytes of their weights with Adam's moments, gradients and best weights
 IN_A_ROW = 10  # epochs of a member, whose data then stay in the cache, and after which Ctrl-C is heard
 
 
@@ -45,16 +47,20 @@ def fit_together(fits: Sequence[tuple[NetworkModel, FitData]], training: Trainin
     return made
 
 
-def can_train_together(model: NetworkModel, training: Training, n_genes: int, n_classes: int) -> bool:
-    """Whether this model's epochs are compiled ones on data of these sizes."""
+def most_together(model: NetworkModel, training: Training, n_genes: int, n_classes: int) -> int:
+    """How many fits of this model on data of these sizes may train together; 1 where an epoch is not a compiled one."""
     if training.accelerator != "cpu":
-        return False
+        return 1
     with torch.random.fork_rng(devices=[]):
-        network = model.network(2, n_classes)
-    if not is_compiled(network, model.optimizer(network.parameters()), LOSSES[model.loss]):
-        return False
+        small = model.network(2, n_classes)
+    if not is_compiled(small, model.optimizer(small.parameters()), LOSSES[model.loss]):
+        return 1
     with torch.device("meta"):  # sizes without weights
-        return isinstance(network, Linear) or layout(model.network(n_genes, n_classes)) is not None
+        network = model.network(n_genes, n_classes)
+    if not isinstance(network, Linear) and layout(network) is None:
+        return 1
+    state = 5 * sum(p.nbytes for p in network.parameters())
+    return min(AT_ONCE, max(1, STATE // state))
 
 
 def _train(members: list["_Member"], training: Training) -> None:
