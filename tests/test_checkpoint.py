@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from made_up import composed, make_bench
 
 from beyondlinear import layer_updates, small_net_epoch
+from beyondlinear.checkpoint import EpochCheckpoint
 from beyondlinear.datamodule import Part
 from beyondlinear.training import FitData
 
@@ -100,3 +104,19 @@ def test_how_often_is_no_part_of_the_key(run_here):
     first = run_here(*tiny)
     second = run_here(*tiny, "trainer.checkpoint_minutes=0")
     assert [r["key"] for r in first] == [r["key"] for r in second]
+
+
+def test_dropout_on_a_gpu_goes_on_in_its_own_generator(tmp_path, monkeypatch):
+    # no GPU is needed to see which generators are read and set
+    of_gpu, put_back = torch.tensor([1, 2, 3], dtype=torch.uint8), []
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: of_gpu)
+    monkeypatch.setattr(
+        torch.cuda, "set_rng_state", lambda state, device: put_back.append((state.tolist(), device.type))
+    )
+    for device, expected in (("cpu", []), ("cuda", [([1, 2, 3], "cuda")])):
+        module = SimpleNamespace(device=torch.device(device))
+        before, after = (EpochCheckpoint(tmp_path / "fit.ckpt", 10) for _ in range(2))
+        before.on_train_epoch_end(SimpleNamespace(should_stop=False), module)
+        after.load_state_dict(before.state_dict())
+        after.on_train_epoch_start(None, module)
+        assert put_back == expected

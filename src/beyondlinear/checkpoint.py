@@ -1,7 +1,7 @@
 """A long fit goes on where it was stopped: the state of its training at the end of an epoch, on disk.
 
 What is put back: weights, optimizer, epoch, the history, the best weights, the stopper's count, the generators of the batch
-order and of dropout. A resumed fit ends in the same bits as an undisturbed one on the same machine.
+order and of dropout, the GPU's where that trains. A resumed fit ends in the bits of an undisturbed one on the same machine.
 """
 
 import contextlib
@@ -27,7 +27,8 @@ class EpochCheckpoint(Checkpoint):
 
     def __init__(self, path: Path, minutes: float) -> None:
         self.path, self.seconds, self.saved = path, 60 * minutes, time.monotonic()
-        self.torch_state: torch.Tensor | None = None
+        self.generators: dict[str, torch.Tensor] = {}
+        self.device = torch.device("cpu")
 
     def resumable(self) -> Path | None:
         """The checkpoint of an earlier attempt at this fit, if there is one that can be read."""
@@ -43,6 +44,7 @@ class EpochCheckpoint(Checkpoint):
         return self.path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.device = module.device
         if time.monotonic() - self.saved < self.seconds or trainer.should_stop:
             return
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
@@ -58,13 +60,18 @@ class EpochCheckpoint(Checkpoint):
         self.saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"torch": torch.get_rng_state()}
+        states = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.torch_state = state["torch"]
+        self.generators = state
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         # whatever Lightning drew between loading and here is not of the undisturbed fit
-        if self.torch_state is not None:
-            torch.set_rng_state(self.torch_state)
-            self.torch_state = None
+        if self.generators:
+            torch.set_rng_state(self.generators["torch"])
+        if "cuda" in self.generators:
+            torch.cuda.set_rng_state(self.generators["cuda"], module.device)
+        self.generators = {}
