@@ -1,5 +1,7 @@
 import functools
 import itertools
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from beyondlinear import classifier
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.datamodule import Batches, Part
+from beyondlinear.errors import Terminated, exit_code_of
 from beyondlinear.losses import LOSSES, cross_entropy, hinge
 from beyondlinear.networks import FiveLayer, Linear
 from beyondlinear.seeds import stream_seed
@@ -212,3 +215,21 @@ def test_training_is_a_plain_loop_over_the_same_batches(clip, loss):
         assert [(e["train_loss"], e["tune_loss"]) for e in made.training["history"]] == [
             pytest.approx(losses, abs=1e-5) for losses in history
         ]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code"), [(signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, Terminated, 143)]
+)
+def test_who_stops_a_training_is_told_as_what_it_is(number, kind, code):
+    before, epochs = signal.getsignal(number), []
+
+    def second_epoch(epoch: int, of: int) -> None:
+        epochs.append(epoch)
+        if epoch == 2:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        model().fit(data(), SETTINGS, on_epoch=second_epoch)
+    assert (type(stopped.value), exit_code_of(stopped.value)) == (kind, code)
+    assert epochs == [1, 2]
+    assert signal.getsignal(number) == before

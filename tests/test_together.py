@@ -1,5 +1,7 @@
 import dataclasses
 import functools
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from beyondlinear import small_net_epoch, together
 from beyondlinear.classifier import NetworkModel
 from beyondlinear.datamodule import Part
+from beyondlinear.errors import Terminated
 from beyondlinear.networks import FiveLayer, Linear, ThreeLayer
 from beyondlinear.seeds import stream_seed
 from beyondlinear.together import fit_together
@@ -98,3 +101,17 @@ def test_networks_without_a_compiled_epoch_train_one_after_another(monkeypatch):
     deep = (model(0.01, network=ThreeLayer), data(6))
     (outcome,) = fit_together([deep], TRAINING)
     same(outcome, deep[0].fit(deep[1], TRAINING))
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_who_stops_many_is_told_as_what_it_is(monkeypatch, number, kind):
+    real = together._Together.on_train_epoch_end
+
+    def stop(self):
+        os.kill(os.getpid(), number)
+        real(self)
+
+    monkeypatch.setattr(together._Together, "on_train_epoch_end", stop)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        fit_together(MEMBERS, TRAINING)
+    assert type(stopped.value) is kind

@@ -13,11 +13,12 @@ import torch
 from pydantic import Field
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from beyondlinear.checkpoint import EpochCheckpoint
 from beyondlinear.datamodule import EVALUATION_BATCH, PartsDataModule
-from beyondlinear.errors import ConfigError, choices
+from beyondlinear.errors import ConfigError, Terminated, choices
 from beyondlinear.losses import LOSSES
 from beyondlinear.metrics import softmax
 from beyondlinear.networks import Linear
@@ -92,7 +93,7 @@ class NetworkModel:
                 enable_checkpointing=saved is not None,
             )
             parts = PartsDataModule(data.fit, data.tune, training.batch_size, data.seed("batch order"))
-            trainer.fit(module, parts, ckpt_path=saved.resumable() if saved is not None else None, weights_only=True)
+            train(trainer, module, parts, saved.resumable() if saved is not None else None)
         best.put_back(module)
         return self.outcome(module, best, data, training)
 
@@ -183,6 +184,21 @@ def plain_trainer(training: Training, max_epochs: int, **more: Any) -> pl.Traine
         enable_model_summary=False,
         **more,
     )
+
+
+def train(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: Path | None = None) -> None:
+    """trainer.fit. Who stops it is told as what it is: Lightning ends the program, with exit code 1 at Ctrl-C and 0 at SIGTERM.
+
+    :raises Terminated: SIGTERM came; the epoch was finished
+    """
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True if checkpoint is not None else None)
+    except SIGTERMException as e:
+        raise Terminated("stopped by SIGTERM") from e
+    except SystemExit as e:
+        if isinstance(e.__context__, KeyboardInterrupt):
+            raise e.__context__ from None
+        raise
 
 
 def check_search(model: NetworkModel) -> None:

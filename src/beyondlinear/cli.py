@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from beyondlinear.errors import UserError
+from beyondlinear.errors import UserError, exit_code_of
 
 
 def results(arguments: argparse.Namespace) -> None:
@@ -251,9 +251,9 @@ def main() -> None:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         arguments.run(arguments)
-    except KeyboardInterrupt:
-        print("interrupted; what is finished stays, and the same command continues", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as e:
+        print(f"{str(e) or 'interrupted'}; what is finished stays, and the same command continues", file=sys.stderr)
+        sys.exit(exit_code_of(e))
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(1)

@@ -21,7 +21,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from beyondlinear.errors import ConfigError, UserError, choices
+from beyondlinear.errors import ConfigError, UserError, choices, exit_code_of
 
 # OmegaConf matches an enum by its members' names, so the names are what the user types
 Scale = Enum("Scale", ["none", "standardise", "minmax"])
@@ -227,8 +227,8 @@ def explain_errors(main: Callable[[], Any]) -> Callable[[], Any]:
             text = _explain(e)
         except yaml.YAMLError as e:
             text = f"a config file is not valid YAML: {e}"
-        except KeyboardInterrupt:
-            _leave("interrupted; finished fits are recorded and the same command continues", 130)
+        except KeyboardInterrupt as e:
+            _leave(f"{str(e) or 'interrupted'}; finished fits are kept and the same command continues", exit_code_of(e))
         finally:
             del os.environ["HYDRA_FULL_ERROR"]
         _leave(f"error: {text}\n(HYDRA_FULL_ERROR=1 shows where it was raised)", 1)

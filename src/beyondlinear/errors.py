@@ -1,5 +1,6 @@
 """The errors a user can cause. They are shown without a traceback, so their text must say everything."""
 
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -42,6 +43,15 @@ class OptimumError(UserError):
 
 class ResultsError(UserError):
     """Records that cannot be read, written or gathered."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM while something trains: as Ctrl-C, with an exit code of its own."""
+
+
+def exit_code_of(stop: KeyboardInterrupt) -> int:
+    """As shells give it: 128 + the signal's number."""
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
 
 def choices(wrong: object, allowed: Iterable[object], limit: int = 30) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from beyondlinear.classifier import NetworkModel, plain_trainer, why_stopped
+from beyondlinear.classifier import NetworkModel, plain_trainer, train, why_stopped
 from beyondlinear.datamodule import PartsDataModule, Whole
 from beyondlinear.losses import LOSSES
 from beyondlinear.networks import Linear
@@ -70,7 +70,7 @@ def _train(members: list["_Member"], training: Training) -> None:
     with ThreadPoolExecutor(training.threads) as threads:
         most = max(m.max_epochs for m in members)
         trainer = plain_trainer(training, -(-most // IN_A_ROW), logger=False, enable_checkpointing=False)
-        trainer.fit(_Together(members, threads), Whole(0))
+        train(trainer, _Together(members, threads), Whole(0))
     for m in members:
         m.best.put_back(m.module)
 

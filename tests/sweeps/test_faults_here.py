@@ -43,6 +43,32 @@ def test_ctrl_c(sweep, undisturbed):
     equal(sweep.table(), undisturbed)
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "reason"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "stopped by SIGTERM")]
+)
+def test_stopped_in_the_middle_of_a_fit(tmp_path, undisturbed, number, code, reason):
+    sweep = Sweep(tmp_path)
+    running = sweep.start()
+    until(lambda: list((tmp_path / "outputs" / "records" / "checkpoints").glob("*.ckpt")), every=0.02)
+    running.send_signal(number)
+    assert running.wait(60) == code
+    assert f"{reason}; finished fits are kept and the same command continues" in sweep.said()
+    assert [(s["status"], s["reason"]) for s in sweep.states()] == [("stopped", reason)]
+    assert "goes on from" in sweep.run()
+    equal(sweep.table(), undisturbed)
+
+
+def test_terminated_process_of_a_run(sweep, undisturbed):
+    running = sweep.start()
+    until(lambda: sweep.records() >= 1)
+    until(lambda: processes_of(sweep))
+    os.kill(processes_of(sweep)[0]["pid"], signal.SIGTERM)
+    assert running.wait(240) == 1
+    assert "its process was killed by SIGTERM" in sweep.said()
+    assert sweep.run()
+    equal(sweep.table(), undisturbed)
+
+
 def test_killed_process_of_a_run(sweep, undisturbed):
     running = sweep.start()
     until(lambda: sweep.records() >= 1)

@@ -12,7 +12,7 @@ import pytest
 from made_up import ROOT
 from rich.console import Console
 
-from beyondlinear.errors import ResultsError
+from beyondlinear.errors import ResultsError, Terminated
 from beyondlinear.sweeps.state import LOST, RunState, Stopped, plan, process, run_id
 from beyondlinear.sweeps.status import exit_code, redo, runs_of, show, summary
 
@@ -121,6 +121,7 @@ def test_dead_elsewhere(tmp_path):
         (ValueError("no\nmore"), "failed", "ValueError: no"),
         (ResultsError("the disk"), "failed", "the disk"),
         (KeyboardInterrupt(), "stopped", "interrupted"),
+        (Terminated("stopped by SIGTERM"), "stopped", "stopped by SIGTERM"),
         (Stopped("time is up", (1, 2)), "stopped", "time is up"),
     ],
 )

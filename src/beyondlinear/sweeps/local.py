@@ -19,7 +19,7 @@ from pathlib import Path
 
 import cloudpickle
 
-from beyondlinear.errors import ConfigError
+from beyondlinear.errors import ConfigError, Terminated, exit_code_of
 from beyondlinear.progress import duration
 from beyondlinear.sweeps.jobs import Jobs, names_of, sweep_directory
 
@@ -138,6 +138,7 @@ class Worker(threading.Thread):
         assert self.process is not None
         self.process.join(5)
         code = self.process.exitcode
+        code = -signal.SIGTERM if code == 128 + signal.SIGTERM else code
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             return f"its process was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
@@ -155,6 +156,8 @@ def _serve(connection: Connection, packed: bytes, log_file: str) -> None:
     try:
         while (run := connection.recv()) is not None:
             connection.send(jobs.make(*run))
+    except Terminated as e:
+        sys.exit(exit_code_of(e))
     except (EOFError, OSError, KeyboardInterrupt):
         return
 

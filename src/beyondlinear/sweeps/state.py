@@ -127,7 +127,7 @@ class RunState:
         elif isinstance(error, Exception):
             self._say(status="failed", ended=now(), reason=reason_of(error))
         else:
-            word = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or type(error).__name__
+            word = str(error) or ("interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__)
             self._say(status="stopped", ended=now(), reason=word)
 
     def _say(self, **what: Any) -> None:
