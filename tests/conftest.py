@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +34,14 @@ def shared() -> Path:
 def compose_config() -> Callable[..., DictConfig]:
     """A composed config, without the tracker (its path exists only within a run)."""
     return lambda *overrides: composed("logger=none", *overrides)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in a terminal: what a shell runs in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -220,6 +220,7 @@ def test_training_is_a_plain_loop_over_the_same_batches(clip, loss):
 @pytest.mark.parametrize(
     ("number", "kind", "code"), [(signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, Terminated, 143)]
 )
+@pytest.mark.usefixtures("ctrl_c")
 def test_who_stops_a_training_is_told_as_what_it_is(number, kind, code):
     before, epochs = signal.getsignal(number), []
 

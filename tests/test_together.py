@@ -104,6 +104,7 @@ def test_networks_without_a_compiled_epoch_train_one_after_another(monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+@pytest.mark.usefixtures("ctrl_c")
 def test_who_stops_many_is_told_as_what_it_is(monkeypatch, number, kind):
     real = together._Together.on_train_epoch_end
 

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from beyondlinear.errors import ResultsError
@@ -12,9 +14,13 @@ from beyondlinear.report.verdict import verdicts
 from beyondlinear.sweeps.state import plan, run_id
 
 
-def judged(reading):
+def tables_of(reading):
     tables = {"cells": cells(reading)[0], "comparisons": comparisons(reading), "excess": excesses(reading)}
-    return verdicts(reading, tables | {"tests": residual_tests(reading)})
+    return tables | {"tests": residual_tests(reading)}
+
+
+def judged(reading):
+    return verdicts(reading, tables_of(reading))
 
 
 def texts(reading) -> str:
@@ -124,6 +130,37 @@ def test_predicting_after_removal_is_no_finding_unless_above_the_control(make_sw
     assert judged(same)[0].beyond.answer == "none found"
     above = read([make_sweep(tmp_path / "b", controls=5, n_samples=600, gain=0.15, fractions=(1.0,))])
     assert judged(above)[0].beyond.answer == "yes"
+
+
+@pytest.mark.parametrize(
+    ("ways", "answer"),
+    [
+        ([0.68], "none found"),
+        ([0.043], "yes"),
+        ([0.68, 0.043], "open"),  # two looks at .05 each would be wrong once in ten times
+        ([0.68, 0.024], "yes"),
+        ([0.04, 0.049], "yes"),
+    ],
+)
+def test_two_ways_to_look_share_one_level(make_sweep, tmp_path, ways, answer):
+    reading = read([make_sweep(tmp_path, controls=5, n_samples=600, fractions=(1.0,))])
+    tables = tables_of(reading)
+    of_test, *of_excess = ways
+    one = {
+        "id": "t1",
+        "panel": tables["cells"].panel.iloc[0],
+        "control": "none",
+        "statistic": "best",
+        "verdict": "none found",
+    }
+    tables["tests"] = pd.DataFrame([one | {"p_value": of_test, "draws": 199}])
+    tables["excess"]["p_holm"] = of_excess[0] if of_excess else np.nan
+    (verdict,) = verdicts(reading, tables)
+    assert verdict.beyond.answer == answer
+    assert ("the two disagree" in verdict.beyond.text) == (len({p < 0.05 for p in ways}) == 2)
+    if answer == "open":
+        assert "whether there is signal that the linear model cannot use stays open" in verdict.beyond.text
+        assert "p = 0.086 for both" in verdict.beyond.text
 
 
 def test_intervals_are_over_groups(make_sweep, tmp_path):

@@ -102,13 +102,14 @@ def _beyond(panel: str, reading: Reading, tables: Tables) -> Sentence:
     tests, excess = _of(tables["tests"], panel), _of(tables["excess"], panel)
     tests = tests[tests.control.isin(["none", None])] if len(tests) else tests
     shown = excess[excess.p_holm.notna()] if len(excess) else excess
-    parts, ids, answers = [], [], []
+    parts, ids = [], []
+    redundant, ways = False, []  # the p-value of each way in which signal was looked for
     if len(tests):
         said = tests[tests.statistic.isin(["best", "none"])]
         ids += list(said.id)
         if (said.verdict == "redundant").any():
             row = said[said.verdict == "redundant"].iloc[0]
-            answers.append("redundant")
+            redundant = True
             parts.append(
                 f"the certified linear model leaves nothing to use (out-of-fold log-loss {row.linear_log_loss:.4f}, of a "
                 f"constant {row.constant_log_loss:.3f})"
@@ -116,7 +117,7 @@ def _beyond(panel: str, reading: Reading, tables: Tables) -> Sentence:
         else:
             row = said.loc[said.p_value.idxmin()]
             p = min(1.0, row.p_value * len(said))  # one test a seed
-            answers.append("yes" if p < LEVEL else "no")
+            ways.append(p)
             parts.append(
                 f"the residual-prediction test {'finds' if p < LEVEL else 'finds no'} signal that the certified linear model "
                 f"cannot use (p = {p:.3f}, {row.draws:.0f} bootstrap draws)"
@@ -124,9 +125,9 @@ def _beyond(panel: str, reading: Reading, tables: Tables) -> Sentence:
     if len(shown):
         best = shown.loc[shown.p_holm.idxmin()]
         ids += list(shown.id)
-        answers.append("yes" if best.p_holm < LEVEL else "no")
+        ways.append(float(best.p_holm))
         parts.append(
-            f"after signal removal {'' if best.p_holm < LEVEL else 'no '}model exceeds labels that are linear by "
+            f"after signal removal {'a' if best.p_holm < LEVEL else 'no'} model exceeds labels that are linear by "
             f"construction "
             f"({best.model} after {best.signal_removal}: {best.real:.3f} against {best.control:.3f} of "
             f"{best.draws:.0f} draws, "
@@ -138,27 +139,50 @@ def _beyond(panel: str, reading: Reading, tables: Tables) -> Sentence:
             "labels that are linear by construction give no contrast here, or one draw only, so they decide nothing"
         )
         ids += list(excess.id)
-    perfect = _perfect(panel, reading, tables) if not answers else None
+    asked = redundant or bool(ways)
+    perfect = _perfect(panel, reading, tables) if not asked else None
     if perfect is not None:
         return Sentence(
             "redundant", f"{panel}: {'; '.join([perfect.text, *parts])}.", tuple(dict.fromkeys([*perfect.rows, *ids]))
         )
-    if not answers:
+    if not asked:
         text = "whether there is signal that a linear model cannot use cannot be told: "
         text += f"{parts[0] + ', and ' if parts else ''}the residual-prediction test was not made"
         text += "" if parts else ", nor was control=linear_labels run beside a removal"
         return Sentence(
             "not asked", f"{panel}: {text}; that a model predicts after removal does not show it.", tuple(ids)
         )
-    answer: Answer = "yes" if "yes" in answers else "redundant" if "redundant" in answers else "none found"
-    if "yes" in answers and "no" in answers:
+    answer = _found(ways, redundant)
+    if answer == "yes" and max(ways) >= LEVEL:
         parts.append("the two disagree, so take the finding with care")
+    if answer == "open":
+        parts.append(
+            f"the two disagree, and together they do not reach {LEVEL} (p = {_together(ways):.3f} for both, Simes)"
+        )
     lead = {
         "yes": "there is signal that the linear model cannot use",
+        "open": "whether there is signal that the linear model cannot use stays open",
         "none found": "no signal was found that the linear model cannot use, which does not prove that there is none",
         "redundant": "nothing is left that another model could use",
     }[answer]
     return Sentence(answer, f"{panel}: {lead}: {'; '.join(parts)}.", tuple(ids))
+
+
+def _found(ways: list[float], redundant: bool) -> Answer:
+    if ways and _together(ways) < LEVEL:
+        return "yes"
+    if ways and min(ways) < LEVEL:
+        return "open"
+    return "redundant" if redundant else "none found"
+
+
+def _together(ways: list[float]) -> float:
+    """The p-value of all ways to look together (Simes 1986): who looks twice finds something by chance more often.
+
+    >>> _together([0.04, 0.6]), _together([0.04, 0.04])
+    (0.08, 0.04)
+    """
+    return min(len(ways) * p / i for i, p in enumerate(sorted(ways), 1))
 
 
 def _perfect(panel: str, reading: Reading, tables: Tables) -> Sentence | None:
