@@ -140,6 +140,7 @@ def test_predicting_after_removal_is_no_finding_unless_above_the_control(make_sw
         ([0.68, 0.043], "open"),  # two looks at .05 each would be wrong once in ten times
         ([0.68, 0.024], "yes"),
         ([0.04, 0.049], "yes"),
+        ([1 / 40, 0.9], "yes"),  # as little as 39 draws can give
     ],
 )
 def test_two_ways_to_look_share_one_level(make_sweep, tmp_path, ways, answer):
