@@ -3,13 +3,13 @@
 import hydra
 from omegaconf import DictConfig
 
-from beyondlinear.config import explain_errors
+from beyondlinear.runtime.explain_errors import explain_errors
 
 
 @explain_errors
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
-    from beyondlinear.run import run  # torch loads only when a run needs it
+    from beyondlinear.experiment.run import run  # torch loads only when a run needs it
 
     run(cfg)
 

@@ -1,10 +1,12 @@
-"""Fitting a LEACE eraser, side by side: ours, the package concept-erasure, and the limit (one covariance product X'X).
+"""Fitting a LEACE eraser, side by side: ours, the package concept-erasure, and the limit (one
+covariance product X'X).
 
     python benchmarks/erasers.py [--n 16000] [--p 5000] [--classes 21] [--threads 2] [--small]
 
-Each method fits the same float32 matrix in a process of its own, in float64 (concept-erasure is fed in batches of rows, so
-that it makes no copy of the whole), and maps the same new rows; the maps are compared. Both use the covariance as it is:
-concept-erasure with shrinkage=False and svd_tol=1e-9. --small: 400 × 100, 4 classes, to try the command.
+Each method fits the same float32 matrix in a process of its own, in float64 (concept-erasure is fed
+in batches of rows, so that it makes no copy of the whole), and maps the same new rows; the maps are
+compared. Both use the covariance as it is: concept-erasure with shrinkage=False and svd_tol=1e-9.
+--small: 400 × 100, 4 classes, to try the command.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from beyondlinear.removal.erasers import fit_leace
-from beyondlinear.seeds import stream
+from beyondlinear.runtime.seeds import stream
 
 METHODS = {"ours": "fit_leace", "package": "concept-erasure", "limit": "X'X (the limit)"}
 BATCH = 2048
@@ -40,11 +42,20 @@ def made(n: int, p: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
         rows = slice(row, min(row + BATCH, n))
         length = rows.stop - row
         x[rows] = random.standard_normal((length, p), dtype=np.float32)
-        x[rows] += means[codes[rows]] + random.standard_normal((length, 20), dtype=np.float32) @ mixing
-    return x, codes, random.standard_normal((100, p), dtype=np.float32) * (1 + np.arange(p, dtype=np.float32) % 3)
+        x[rows] += (
+            means[codes[rows]] + random.standard_normal((length, 20), dtype=np.float32) @ mixing
+        )
+    return (
+        x,
+        codes,
+        random.standard_normal((100, p), dtype=np.float32)
+        * (1 + np.arange(p, dtype=np.float32) % 3),
+    )
 
 
-def of_package(x: np.ndarray, codes: np.ndarray, classes: int, new: np.ndarray) -> tuple[float, np.ndarray]:
+def of_package(
+    x: np.ndarray, codes: np.ndarray, classes: int, new: np.ndarray
+) -> tuple[float, np.ndarray]:
     from concept_erasure import LeaceFitter
 
     start = time.perf_counter()
@@ -56,13 +67,17 @@ def of_package(x: np.ndarray, codes: np.ndarray, classes: int, new: np.ndarray) 
     return time.perf_counter() - start, eraser(torch.from_numpy(new)).numpy()
 
 
-def of_ours(x: np.ndarray, codes: np.ndarray, classes: int, new: np.ndarray) -> tuple[float, np.ndarray]:
+def of_ours(
+    x: np.ndarray, codes: np.ndarray, classes: int, new: np.ndarray
+) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     eraser = fit_leace(x, codes, classes)
     return time.perf_counter() - start, eraser.apply(new)
 
 
-def of_limit(x: np.ndarray, codes: np.ndarray, classes: int, new: np.ndarray) -> tuple[float, np.ndarray]:
+def of_limit(
+    x: np.ndarray, codes: np.ndarray, classes: int, new: np.ndarray
+) -> tuple[float, np.ndarray]:
     wide = x.astype(np.float64)
     start = time.perf_counter()
     np.dot(wide.T, wide)
@@ -85,7 +100,9 @@ def measure(method: str, n: int, p: int, classes: int, threads: int, path: Path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in {"n": 16_000, "p": 5_000, "classes": 21, "threads": 2}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--small", action="store_true")
@@ -100,7 +117,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for method in METHODS:
             path = Path(folder) / f"{method}.npy"
-            sizes = [f"--{k}={v}" for k, v in (("n", n), ("p", p), ("classes", classes), ("threads", given.threads))]
+            sizes = [
+                f"--{k}={v}"
+                for k, v in (("n", n), ("p", p), ("classes", classes), ("threads", given.threads))
+            ]
             command = [sys.executable, __file__, *sizes, "--method", method, "--path", str(path)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
             if done.returncode:
@@ -114,11 +134,14 @@ def main() -> None:
         of = results[method]
         products = f"{of['seconds'] / results['limit']['seconds']:.1f}"
         table.add_row(name, f"{of['seconds']:.2f}", products, f"{of['megabytes']:.0f}")
-    difference = float(np.abs(mapped["ours"] - mapped["package"]).max() / np.abs(mapped["package"]).max())
+    difference = float(
+        np.abs(mapped["ours"] - mapped["package"]).max() / np.abs(mapped["package"]).max()
+    )
     table.caption = (
-        f"Largest difference of the two maps of new rows: {difference:.1e} of the largest value. Products: seconds over those "
-        f"of X'X in float64, x ready in float64. Extra: peak of the process above the one with x in it "
-        f"({4 * n * p / 1e6:.0f} MB); of the limit, with its float64 copy. Threads: {given.threads}."
+        f"Largest difference of the two maps of new rows: {difference:.1e} of the largest value."
+        " Products: seconds over those of X'X in float64, x ready in float64. Extra: peak of the"
+        f" process above the one with x in it ({4 * n * p / 1e6:.0f} MB); of the limit, with its"
+        f" float64 copy. Threads: {given.threads}."
     )
     Console(width=100).print(table)
 

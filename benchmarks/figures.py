@@ -2,10 +2,10 @@
 
     python benchmarks/figures.py artefact artefact.csv --out benchmarks/figures/artefact.png
     python benchmarks/figures.py resistant resistant.json --out benchmarks/figures/resistant.png
-    python benchmarks/figures.py residual_test size.json power.json --out benchmarks/figures/residual_test.png
+    python benchmarks/figures.py residual_test size.json power.json --out residual_test.png
 
-artefact reads tables of `beyondlinear excess … --csv`; resistant and residual_test what the benchmarks of these names write
-with --json.
+artefact reads tables of `beyondlinear excess … --csv`; resistant and residual_test what the
+benchmarks of these names write with --json.
 """
 
 import argparse
@@ -37,22 +37,34 @@ from plotnine import (
 
 REAL, CONTROL = "real labels", "linear by construction"
 COLOURS = {REAL: "#b2182b", CONTROL: "#2166ac"}
-MODELS = ["logistic_regression", "linear_svm", "three_layer", "five_layer", "random_forest", "rbf_svm"]
+MODELS = [
+    "logistic_regression",
+    "linear_svm",
+    "three_layer",
+    "five_layer",
+    "random_forest",
+    "rbf_svm",
+]
+REMOVALS = ["none", "class_means", "leace", "matching"]
 
 
 def artefact(paths: list[Path]) -> ggplot:
-    """Balanced accuracy of real and of linear labels after each removal; the dotted line is what no model can honestly exceed
-    with the linear ones, the lower line chance."""
+    """Balanced accuracy of real and of linear labels after each removal; the dotted line is what no
+    model can honestly exceed with the linear ones, the lower line chance."""
     table = pd.concat([pd.read_csv(p) for p in paths], ignore_index=True)
     table["data"] = table.apply(_data, axis=1)
     table["model"] = pd.Categorical(table.model, MODELS[::-1])
-    table["signal_removal"] = pd.Categorical(table.signal_removal, ["none", "split", "train", "resistant"])
+    table["signal_removal"] = pd.Categorical(table.signal_removal, REMOVALS)
     table = table.dropna(subset=["model", "signal_removal"])
     real = table.assign(labels=REAL, value=table.real, sd=float("nan"))
     control = table.assign(labels=CONTROL, value=table.control, sd=table.control_sd)
     both = pd.concat([real, control])
     both["low"], both["high"] = both.value - 2 * both.sd, (both.value + 2 * both.sd).clip(upper=1)
-    bounds = table.groupby(["data", "signal_removal"], observed=True)[["bayes", "chance"]].mean().reset_index()
+    bounds = (
+        table.groupby(["data", "signal_removal"], observed=True)[["bayes", "chance"]]
+        .mean()
+        .reset_index()
+    )
     return (
         ggplot(both, aes("model", "value", color="labels"))
         + geom_hline(bounds, aes(yintercept="bayes"), linetype="dotted")
@@ -64,7 +76,12 @@ def artefact(paths: list[Path]) -> ggplot:
         + scale_color_manual(COLOURS)
         + scale_shape_manual({REAL: "o", CONTROL: "^"})
         + scale_y_continuous(breaks=[0, 0.25, 0.5, 0.75, 1.0])
-        + labs(x="", y="balanced accuracy (dotted: Bayes accuracy of the linear labels)", color="", shape="")
+        + labs(
+            x="",
+            y="balanced accuracy (dotted: Bayes accuracy of the linear labels)",
+            color="",
+            shape="",
+        )
         + theme_minimal(base_size=9)
         + theme(
             figure_size=(9, 1.2 + 1.5 * bounds.data.nunique()),
@@ -85,8 +102,9 @@ def _data(row: pd.Series) -> str:
 
 
 def resistant(paths: list[Path]) -> ggplot:
-    """What each candidate leaves a random forest on each data set: white is chance, red what it should not find, or on the last
-    two data sets, whose signal is not linear alone, what it should."""
+    """What each candidate leaves a random forest on each data set: white is chance, red what it
+    should not find, or on the last two data sets, whose signal is not linear alone, what it
+    should."""
     table = pd.DataFrame([r for p in paths for r in json.loads(p.read_text())])
     table = table[table.model == "random forest"]
     means = table.groupby(["data", "candidate"], sort=False).value.mean().reset_index()
@@ -98,18 +116,25 @@ def resistant(paths: list[Path]) -> ggplot:
         + geom_tile(color="white")
         + geom_text(aes(label="text"), size=7)
         + scale_fill_gradient2(
-            low="#2166ac", mid="#ffffff", high="#b2182b", midpoint=0.5, limits=(0, 1), na_value="#eeeeee"
+            low="#2166ac",
+            mid="#ffffff",
+            high="#b2182b",
+            midpoint=0.5,
+            limits=(0, 1),
+            na_value="#eeeeee",
         )
         + labs(x="", y="", fill="random forest,\nbalanced\naccuracy")
         + theme_minimal(base_size=9)
         + theme(
-            figure_size=(9, 0.8 + 0.3 * means.candidate.nunique()), axis_text_x=element_text(rotation=30, ha="right")
+            figure_size=(9, 0.8 + 0.3 * means.candidate.nunique()),
+            axis_text_x=element_text(rotation=30, ha="right"),
         )
     )
 
 
 def residual_test(paths: list[Path]) -> ggplot:
-    """Share of data sets rejected at .05, with 95 % Clopper–Pearson intervals: size where nothing is planted, else power."""
+    """Share of data sets rejected at .05, with 95 % Clopper–Pearson intervals: size where nothing
+    is planted, else power."""
     table = pd.DataFrame([r for p in paths for r in json.loads(p.read_text())])
     table = table[~table.statistic.str.endswith("_gain")]
     three = table.classes.map(lambda k: f", {k} classes" if k > 2 else "")
@@ -124,7 +149,9 @@ def residual_test(paths: list[Path]) -> ggplot:
         + table.p.astype(str)
     )
     table["setting"] = size.where(table.planted == "nothing", power)
-    table["what"] = pd.Categorical(table.planted.eq("nothing").map({True: "size", False: "power"}), ["size", "power"])
+    table["what"] = pd.Categorical(
+        table.planted.eq("nothing").map({True: "size", False: "power"}), ["size", "power"]
+    )
     table["setting"] = pd.Categorical(table.setting, list(dict.fromkeys(table.setting))[::-1])
     return (
         ggplot(table, aes("setting", "rate", color="statistic"))
@@ -140,14 +167,15 @@ def residual_test(paths: list[Path]) -> ggplot:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("figure", choices=["artefact", "resistant", "residual_test"])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    drawn = {"artefact": artefact, "resistant": resistant, "residual_test": residual_test}[arguments.figure](
-        arguments.files
-    )
+    draw = {"artefact": artefact, "resistant": resistant, "residual_test": residual_test}
+    drawn = draw[arguments.figure](arguments.files)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     drawn.save(arguments.out, dpi=120, verbose=False)
     print(arguments.out)

@@ -1,18 +1,23 @@
-"""One fit, side by side: ours, a hand-written loop, stock Lightning, rows of a pandas frame, scikit-learn, and the limit.
+"""One fit, side by side: ours, a hand-written loop, stock Lightning, rows of a pandas frame,
+scikit-learn, and the limit.
 
-    python benchmarks/fit.py [--models logistic_regression three_layer five_layer] [--batch 16 64] [--n 800] [--p 5000]
+python benchmarks/fit.py [--models logistic_regression three_layer five_layer] [--batch 16 64] [--n
+800] [--p 5000]
 
-All ways train the same network on the same 80 % of the samples with the same loss, class weights, Adam, gradient clipping and
-batch size, and read the loss of the other 20 % after each epoch. They take turns; of each round a way's median second per
-epoch is compared with the hand loop's of the same round, and the median of these ratios is shown. An epoch of ours is the
-time between two calls of its progress, all that Lightning and its callbacks do included; set-up is the time of its first
-epoch beyond that. Linear models get one thread, which is fastest for all ways. --clock cpu counts the seconds of this
-process's threads, where others load the machine.
+All ways train the same network on the same 80 % of the samples with the same loss, class weights,
+Adam, gradient clipping and batch size, and read the loss of the other 20 % after each epoch. They
+take turns; of each round a way's median second per epoch is compared with the hand loop's of the
+same round, and the median of these ratios is shown. An epoch of ours is the time between two calls
+of its progress, all that Lightning and its callbacks do included; set-up is the time of its first
+epoch beyond that. Linear models get one thread, which is fastest for all ways. --clock cpu counts
+the seconds of this process's threads, where others load the machine.
 
-hand loop: fused Adam, batches by index of a tensor, nothing else. stock Lightning: Trainer, DataLoader, TensorDataset, Adam.
-pandas rows: one sample at a time from a frame, evaluation in batches of one. Limit: per step, the larger of the bytes that
-must move (11 × parameters × 4 B: weights forward and backward, gradient written and read, Adam's two moments, weights
-and their write-back) over the bandwidth of a copy, and 6 × parameters × batch operations over the rate of a product.
+hand loop: fused Adam, batches by index of a tensor, nothing else. stock Lightning: Trainer,
+DataLoader, TensorDataset, Adam. pandas rows: one sample at a time from a frame, evaluation in
+batches of one. Limit: per step, the larger of the bytes that must move (11 × parameters × 4 B:
+weights forward and backward, gradient written and read, Adam's two moments, weights and their
+write-back) over the bandwidth of a copy, and 6 × parameters × batch operations over the rate of a
+product.
 """
 
 import argparse
@@ -23,6 +28,7 @@ import time
 import warnings
 from collections.abc import Callable
 from statistics import median
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -37,10 +43,9 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from beyondlinear.classifier import NetworkModel
-from beyondlinear.datamodule import Part
-from beyondlinear.networks import FiveLayer, Linear, ThreeLayer
-from beyondlinear.training import FitData, Training
+from beyondlinear.models.interface import FitData, FitSeeds, Part, TrainerConfig
+from beyondlinear.models.network_model import NetworkModel
+from beyondlinear.models.networks import FiveLayer, Linear, ThreeLayer
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "logistic_regression": Linear,
@@ -50,6 +55,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
 HIDDEN = {"three_layer": (2, 4), "five_layer": (2, 2, 2, 4)}
 CLIP, LR, CLASSES = 1.0, 1e-4, 2
 HAND = "hand loop, fused Adam"
+Engine = Literal["auto", "lightning", "compiled"]  # trainer.engine
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
@@ -61,37 +67,49 @@ CLOCK = ["wall"]
 
 
 class Data:
-    """x: (n, p) float32 with a little linear signal; the first 80 % to learn from, the rest the tune part."""
+    """x: (n, p) float32 with a little linear signal; the first 80 % to learn from, the rest the
+    validation part."""
 
     def __init__(self, n: int, p: int) -> None:
         random = np.random.default_rng(0)
         self.codes = random.permutation(n) % CLASSES
-        self.x = random.standard_normal((n, p), dtype=np.float32) + 0.1 * self.codes[:, None].astype(np.float32)
-        self.n_fit = n * 4 // 5
-        counts = np.bincount(self.codes[: self.n_fit])
-        self.class_weights = torch.from_numpy(self.n_fit / (CLASSES * counts)).float()
+        self.x = random.standard_normal((n, p), dtype=np.float32) + 0.1 * self.codes[
+            :, None
+        ].astype(np.float32)
+        self.n_train = n * 4 // 5
+        counts = np.bincount(self.codes[: self.n_train])
+        self.class_weights = torch.from_numpy(self.n_train / (CLASSES * counts)).float()
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x, y = torch.from_numpy(self.x), torch.from_numpy(self.codes)
-        return x[: self.n_fit], y[: self.n_fit], x[self.n_fit :], y[self.n_fit :]
+        return x[: self.n_train], y[: self.n_train], x[self.n_train :], y[self.n_train :]
 
 
-def ours(data: Data, network: type[nn.Module], batch: int, epochs: int, threads: int) -> tuple[list[float], float]:
+def ours(
+    data: Data, network: type[nn.Module], batch: int, epochs: int, threads: int, engine: Engine
+) -> tuple[list[float], float]:
     """Seconds of each epoch after the first, and of the set-up."""
     optimizer = functools.partial(torch.optim.Adam, lr=LR, weight_decay=0.0, fused=True)
-    training = Training("cpu", threads, batch, CLIP, epochs + 1, epochs + 1, None, 1)
+    trainer = TrainerConfig(
+        "cpu", threads, batch, CLIP, epochs + 1, epochs + 1, None, 1, engine=engine
+    )
     rows = np.arange(len(data.codes))
-    fit, tune = (Part(data.x[s], data.codes[s], rows[s]) for s in (slice(data.n_fit), slice(data.n_fit, None)))
+    train, validation = (
+        Part(data.x[s], data.codes[s], rows[s])
+        for s in (slice(data.n_train), slice(data.n_train, None))
+    )
     told = [now()]
     NetworkModel(network, "cross_entropy", optimizer).fit(
-        FitData(fit, tune, tune.x[:1], CLASSES, len), training, on_epoch=lambda *_: told.append(now())
+        FitData(train, validation, validation.x[:1], CLASSES, FitSeeds(0, 0, 0, 0)),
+        trainer,
+        on_epoch=lambda *_: told.append(now()),
     )
     seconds = np.diff(told).tolist()
     return seconds[1:], seconds[0] - median(seconds[1:])
 
 
 def hand(data: Data, network: type[nn.Module], batch: int, epochs: int) -> list[float]:
-    x, y, tune_x, tune_y = data.tensors()
+    x, y, validation_x, validation_y = data.tensors()
     net = network(x.shape[1], CLASSES)
     adam = torch.optim.Adam(net.parameters(), lr=LR, fused=True)
     loss_of = nn.CrossEntropyLoss(data.class_weights)
@@ -106,7 +124,7 @@ def hand(data: Data, network: type[nn.Module], batch: int, epochs: int) -> list[
             adam.step()
         net.eval()
         with torch.inference_mode():
-            float(loss_of(net(tune_x), tune_y))
+            float(loss_of(net(validation_x), validation_y))
         seconds.append(now() - start)
     return seconds[1:]
 
@@ -121,7 +139,7 @@ class Stock(pl.LightningModule):
         return self.loss(self.network(batch[0]), batch[1])
 
     def validation_step(self, batch: list[Tensor], index: int) -> None:
-        self.log("tune_loss", self.loss(self.network(batch[0]), batch[1]))
+        self.log("validation_loss", self.loss(self.network(batch[0]), batch[1]))
 
     def on_train_epoch_end(self) -> None:
         self.ended.append(now())
@@ -131,7 +149,7 @@ class Stock(pl.LightningModule):
 
 
 def stock(data: Data, network: type[nn.Module], batch: int, epochs: int) -> list[float]:
-    x, y, tune_x, tune_y = data.tensors()
+    x, y, validation_x, validation_y = data.tensors()
     module = Stock(network(x.shape[1], CLASSES), data.class_weights)
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -147,7 +165,7 @@ def stock(data: Data, network: type[nn.Module], batch: int, epochs: int) -> list
     trainer.fit(
         module,
         DataLoader(TensorDataset(x, y), batch, shuffle=True),
-        DataLoader(TensorDataset(tune_x, tune_y), batch),
+        DataLoader(TensorDataset(validation_x, validation_y), batch),
     )
     return np.diff(module.ended).tolist()[1:]
 
@@ -163,7 +181,9 @@ class Rows(Dataset):
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         sample = self.labels.index[i]
-        return torch.tensor(self.frame.loc[sample].to_numpy(), dtype=torch.float32), int(self.labels.loc[sample])
+        return torch.tensor(self.frame.loc[sample].to_numpy(), dtype=torch.float32), int(
+            self.labels.loc[sample]
+        )
 
 
 def pandas_rows(data: Data, network: type[nn.Module], batch: int, epochs: int) -> list[float]:
@@ -172,8 +192,8 @@ def pandas_rows(data: Data, network: type[nn.Module], batch: int, epochs: int) -
     net = network(data.x.shape[1], CLASSES)
     adam = torch.optim.Adam(net.parameters(), lr=LR)
     loss_of = nn.CrossEntropyLoss(data.class_weights)
-    learnt = DataLoader(Rows(frame, labels.iloc[: data.n_fit]), batch, shuffle=True)
-    judged = DataLoader(Rows(frame, labels.iloc[data.n_fit :]), 1)
+    learnt = DataLoader(Rows(frame, labels.iloc[: data.n_train]), batch, shuffle=True)
+    judged = DataLoader(Rows(frame, labels.iloc[data.n_train :]), 1)
     seconds = []
     for _ in range(epochs):
         start, total = now(), 0.0
@@ -194,10 +214,13 @@ def pandas_rows(data: Data, network: type[nn.Module], batch: int, epochs: int) -
 
 
 def scikit_learn(data: Data, model: str, batch: int) -> tuple[str, float]:
-    """A name and seconds: of a whole fit of a linear model, of one epoch of a net (no dropout, no batch normalisation)."""
-    x, y = data.x[: data.n_fit], data.codes[: data.n_fit]
+    """A name and seconds: of a whole fit of a linear model, of one epoch of a net (no dropout, no
+    batch normalisation)."""
+    x, y = data.x[: data.n_train], data.codes[: data.n_train]
     hidden = tuple(x.shape[1] // d for d in HIDDEN.get(model, ()))
-    net = MLPClassifier(hidden, alpha=0, batch_size=min(batch, len(x)), learning_rate_init=LR, max_iter=1)
+    net = MLPClassifier(
+        hidden, alpha=0, batch_size=min(batch, len(x)), learning_rate_init=LR, max_iter=1
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = now()
@@ -220,14 +243,17 @@ def best(call: Callable[[], object], repeats: int = 7) -> float:
 
 
 def rates() -> tuple[float, float]:
-    """Bytes a second of a copy (read and written), operations a second of a matrix product, float32."""
+    """Bytes a second of a copy (read and written), operations a second of a matrix product,
+    float32."""
     source, target = torch.ones(50_000_000), torch.ones(50_000_000)
     a = torch.ones(2048, 2048)
     return 2 * source.nbytes / best(lambda: target.copy_(source)), 2 * 2048**3 / best(lambda: a @ a)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--batch", nargs="+", type=int, default=[16, 64])
     parser.add_argument("--n", type=int, default=800)
@@ -235,8 +261,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="cpu: seconds of this process, on a loaded machine"
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="cpu: seconds of this process, on a loaded machine",
     )
+    parser.add_argument("--engine", choices=get_args(Engine), default="auto", help="of ours")
     parser.add_argument("--fast", action="store_true", help="ours and the hand loop only")
     parser.add_argument("--json")
     given = parser.parse_args()
@@ -244,13 +274,16 @@ def main() -> None:
     CLOCK[0] = given.clock
     torch.set_num_threads(given.threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*(num_workers|LeafSpec|log_every_n_steps|litlogger|srun).*")
+    warnings.filterwarnings(
+        "ignore", message=".*(num_workers|LeafSpec|log_every_n_steps|litlogger|srun).*"
+    )
     data = Data(given.n, given.p)
     bandwidth, products = rates()
     rows = []
     for model in given.models:
         network = NETWORKS[model]
-        # a linear model's operations are too small to share: a second thread only makes PyTorch wait for it
+        # a linear model's operations are too small to share: a second thread only makes PyTorch
+        # wait for it
         torch.set_num_threads(1 if network is Linear else given.threads)
         n_parameters = sum(p.numel() for p in network(given.p, CLASSES).parameters())
         epochs = 20 if model == "logistic_regression" else 1
@@ -258,7 +291,14 @@ def main() -> None:
             set_ups: list[float] = []
 
             def our_epochs(network: type[nn.Module] = network, batch: int = batch) -> list[float]:
-                seconds, set_up = ours(data, network, batch, epochs, given.threads)  # noqa: B023
+                seconds, set_up = ours(
+                    data,
+                    network,
+                    batch,
+                    epochs,  # noqa: B023
+                    given.threads,
+                    given.engine,
+                )
                 set_ups.append(set_up)  # noqa: B023
                 return seconds
 
@@ -277,34 +317,59 @@ def main() -> None:
                     taken[way].append(median(run()))
             moved = (11 * n_parameters + 2 * batch * given.p) * 4
             step = max(moved / bandwidth, 6 * n_parameters * batch / products)
-            limit = step * -(-data.n_fit // batch)
+            limit = step * -(-data.n_train // batch)
             seconds = {way: median(values) for way, values in taken.items()} | {"limit": limit}
-            speed = {w: median(h / s for h, s in zip(taken[HAND], taken[w], strict=True)) for w in ways}
+            speed = {
+                w: median(h / s for h, s in zip(taken[HAND], taken[w], strict=True)) for w in ways
+            }
             if not given.fast:
                 name, value = scikit_learn(data, model, batch)
                 seconds[name] = value
             for way, value in seconds.items():
                 print(f"{model}, batch {batch}, {way}: {value:.4f} s", file=sys.stderr)
                 row = {"model": model, "batch": batch, "way": way, "s": round(value, 4)}
-                row["samples/s"] = None if "whole" in way else round(data.n_fit / value)
+                row["samples/s"] = None if "whole" in way else round(data.n_train / value)
                 row["hand loop = 1"] = round(speed[way], 2) if way in speed else None
                 row["times the limit"] = None if "whole" in way else round(value / limit, 1)
                 row["set-up s"] = round(median(set_ups), 3) if way == "ours" else None
                 rows.append(row)
     table = Table(
-        title=f"{given.clock} seconds an epoch, {data.n_fit} + {given.n - data.n_fit} samples × {given.p:,} genes",
+        title=(
+            f"{given.clock} seconds an epoch, {data.n_train} + {given.n - data.n_train} samples ×"
+            f" {given.p:,} genes"
+        ),
         header_style="bold",
     )
     for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("model", "way") else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in ("model", "way") else "right", no_wrap=True
+        )
     for row in rows:
-        table.add_row(*("–" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row.values()))
+        table.add_row(
+            *(
+                "–" if v is None else f"{v:,}" if isinstance(v, int) else str(v)
+                for v in row.values()
+            )
+        )
     table.caption = (
-        f"copy {bandwidth / 1e9:.1f} GB/s, matrix product {products / 1e9:.0f} GFLOP/s, {given.threads} threads"
+        f"copy {bandwidth / 1e9:.1f} GB/s, matrix product {products / 1e9:.0f} GFLOP/s,"
+        f" {given.threads} threads"
     )
     Console(width=140).print(table)
-    settings = {"n": given.n, "p": given.p, "threads": given.threads, "clock": given.clock, "torch": torch.__version__}
-    keep(given.json, rows, **settings, copy_gb_s=round(bandwidth / 1e9, 2), gflop_s=round(products / 1e9))
+    settings = {
+        "n": given.n,
+        "p": given.p,
+        "threads": given.threads,
+        "clock": given.clock,
+        "torch": torch.__version__,
+    }
+    keep(
+        given.json,
+        rows,
+        **settings,
+        copy_gb_s=round(bandwidth / 1e9, 2),
+        gflop_s=round(products / 1e9),
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""A grid of fits: ours, whole command and its records included, against a hand-written loop over the same fits.
+"""A grid of fits: ours, whole command and its records included, against a hand-written loop over
+the same fits.
 
     python benchmarks/grid.py [--parts curve tuning small_nets] [--n 1000] [--p 5000] [--epochs 50]
 
-curve: a learning curve, 5 folds × 10 fractions × 3 seeds, for each linear model; tuning: 25 trials × 4 inner folds × 5 folds
-and the 5 fits that follow; small_nets: the curve of three_layer at 200 genes, one seed. Every fit trains for equally many
-epochs (no early stopping), reads its tune loss after each and keeps the best weights. The hand loop is what a careful user
-writes for one fit (fused Adam, batches by index, one thread, the faster choice), in a loop over the fits, and does nothing
-else: no audit, no confounding, no records. It times --sample fits of each size and counts them
-for the others of that size.
-Ours takes the whole command, imports and start-up of its processes included; "in fits" is what its records say the fits took,
-divided by the processes.
+curve: a learning curve, 5 folds × 10 fractions × 3 seeds, for each linear model; tuning: 25 trials
+× 4 inner folds × 5 folds and the 5 fits that follow; small_nets: the curve of three_layer at 200
+genes, one seed. Every fit trains for equally many epochs (no early stopping), reads its validation
+loss after each and keeps the best weights. The hand loop is what a careful user writes for one fit
+(fused Adam, batches by index, one thread, the faster choice), in a loop over the fits, and does
+nothing else: no audit, no confounding, no records. It times --sample fits of each size and counts
+them for the others of that size. Ours takes the whole command, imports and start-up of its
+processes included; "in fits" is what its records say the fits took, divided by the processes.
 """
 
 import argparse
@@ -30,35 +31,41 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from beyondlinear.losses import LOSSES
-from beyondlinear.networks import Linear
+from beyondlinear.models.losses import LOSSES
+from beyondlinear.models.networks import Linear
 
 ROOT = Path(__file__).parent.parent
 FRACTIONS = [round(0.1 * (i + 1), 1) for i in range(10)]
-LOSS = {"logistic_regression": "cross_entropy", "linear_svm": "hinge", "three_layer": "cross_entropy"}
+LOSS = {
+    "logistic_regression": "cross_entropy",
+    "linear_svm": "hinge",
+    "three_layer": "cross_entropy",
+}
 
 
-def hand_fit(x: np.ndarray, y: np.ndarray, n_fit: int, model: str, epochs: int) -> float:
-    """Seconds of one fit on the first n_fit rows, stopped by the rest of x."""
+def hand_fit(x: np.ndarray, y: np.ndarray, n_train: int, model: str, epochs: int) -> float:
+    """Seconds of one fit on the first n_train rows, stopped by the rest of x."""
     started = time.perf_counter()
-    mean, deviation = x[:n_fit].mean(axis=0), x[:n_fit].std(axis=0)
+    mean, deviation = x[:n_train].mean(axis=0), x[:n_train].std(axis=0)
     ready = torch.from_numpy((x - mean) / deviation)
     codes = torch.from_numpy(y)
     net = NETWORKS.get(model, Linear)(x.shape[1], 2)
     adam = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
-    weights = torch.from_numpy(n_fit / (2 * np.bincount(y[:n_fit], minlength=2))).float()
+    weights = torch.from_numpy(n_train / (2 * np.bincount(y[:n_train], minlength=2))).float()
     loss_of = LOSSES[LOSS[model]]
     best, kept = np.inf, {}
     for _ in range(epochs):
         net.train()
-        for index in torch.randperm(n_fit).split(16):
+        for index in torch.randperm(n_train).split(16):
             adam.zero_grad()
             (weights[codes[index]] * loss_of(net(ready[index]), codes[index])).mean().backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             adam.step()
         net.eval()
         with torch.inference_mode():
-            loss = float((weights[codes[n_fit:]] * loss_of(net(ready[n_fit:]), codes[n_fit:])).mean())
+            loss = float(
+                (weights[codes[n_train:]] * loss_of(net(ready[n_train:]), codes[n_train:])).mean()
+            )
         if loss < best:
             best, kept = loss, {k: v.clone() for k, v in net.state_dict().items()}
     net.load_state_dict(kept)
@@ -88,15 +95,22 @@ def ours(*words: str) -> tuple[float, float]:
     done = [r for r in records if r["status"] == "done"]
     if not done or len(done) < len(records):
         raise SystemExit(f"{len(records) - len(done)} of {len(records)} fits were not made")
-    return seconds, sum(r["circumstances"]["seconds"] for r in done)
+    return seconds, sum(r["provenance"]["seconds"] for r in done)
 
 
 def measure(given: argparse.Namespace, part: str, model: str) -> list[dict[str, Any]]:
     p, seeds = (given.small_p, [0]) if part == "small_nets" else (given.p, list(range(given.seeds)))
     common = [
-        *("dataset=simulated_noise", f"dataset.n_samples={given.n}", f"dataset.n_genes={p}", f"model={model}"),
-        *("logger=none", "results.store=records", "results.pack_from=null", "trainer.stop_below=null"),
-        *(f"trainer.max_epochs={given.epochs}", f"trainer.patience={given.epochs}", "protocol.batch_size=16"),
+        "dataset=simulated_noise",
+        f"dataset.n_samples={given.n}",
+        f"dataset.n_genes={p}",
+        f"model={model}",
+        "logger=none",
+        "results.store=records",
+        "trainer.stop_below=null",
+        f"trainer.max_epochs={given.epochs}",
+        f"trainer.patience={given.epochs}",
+        "protocol.batch_size=16",
     ]
     train = given.n * 4 // 5
     if part == "tuning":
@@ -104,7 +118,11 @@ def measure(given: argparse.Namespace, part: str, model: str) -> list[dict[str, 
         grid = [*common, *search]
         sizes = [train * 3 // 4] * (5 * 4 * given.trials) + [train] * 5
     else:
-        grid = [*common, f"seed={','.join(map(str, seeds))}", f"split.fractions={FRACTIONS}".replace(" ", "")]
+        grid = [
+            *common,
+            f"seed={','.join(map(str, seeds))}",
+            f"split.fractions={FRACTIONS}".replace(" ", ""),
+        ]
         grid = ["-m", *grid]
         sizes = [int(train * f) for f in FRACTIONS for _ in range(5 * len(seeds))]
     torch.set_num_threads(1)  # a second thread slows small steps down
@@ -120,7 +138,14 @@ def measure(given: argparse.Namespace, part: str, model: str) -> list[dict[str, 
         seconds, fits = ours(*grid, *more)
         ways.append((way, seconds, fits / (2 if "two processes" in way else 1)))
     return [
-        {"part": part, "model": model, "fits": len(sizes), "way": way, "s": round(s, 1), "s in fits": round(inside, 1)}
+        {
+            "part": part,
+            "model": model,
+            "fits": len(sizes),
+            "way": way,
+            "s": round(s, 1),
+            "s in fits": round(inside, 1),
+        }
         | {
             "ms a fit": round(1000 * s / len(sizes), 1),
             "hand / this": round(peer / s, 1),
@@ -131,13 +156,26 @@ def measure(given: argparse.Namespace, part: str, model: str) -> list[dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parts = ["curve", "tuning", "small_nets"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--models", nargs="+", choices=list(LOSS), default=["logistic_regression", "linear_svm"])
-    for name, value in (("n", 1000), ("p", 5000), ("small-p", 200), ("epochs", 50), ("seeds", 3), ("trials", 25)):
+    parser.add_argument(
+        "--models", nargs="+", choices=list(LOSS), default=["logistic_regression", "linear_svm"]
+    )
+    for name, value in (
+        ("n", 1000),
+        ("p", 5000),
+        ("small-p", 200),
+        ("epochs", 50),
+        ("seeds", 3),
+        ("trials", 25),
+    ):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--sample", type=int, default=2, help="fits of one size that the hand loop times")
+    parser.add_argument(
+        "--sample", type=int, default=2, help="fits of one size that the hand loop times"
+    )
     parser.add_argument("--json")
     given = parser.parse_args()
     wait_as_runs_do()
@@ -146,7 +184,8 @@ def main() -> None:
         for model in ["three_layer"] if part == "small_nets" else given.models:
             rows += measure(given, part, model)
     table = Table(
-        header_style="bold", title=f"{given.n} samples × {given.p} genes, {given.epochs} epochs a fit, batch 16"
+        header_style="bold",
+        title=f"{given.n} samples × {given.p} genes, {given.epochs} epochs a fit, batch 16",
     )
     for column in rows[0]:
         table.add_column(column, justify="left" if column in ("part", "model", "way") else "right")

@@ -1,10 +1,13 @@
 """How well the statistics of the report hold where the truth is known.
 
-false positives: two equally good models by construction; share of data sets with p < .05 (nominal .05), by the plain t-test
-    over folds and by the corrected one, and how often the posterior says "better" with probability > .95
-coverage: share of 95 % intervals of one model's balanced accuracy (cluster bootstrap) that hold the truth (nominal .95)
-excess: labels drawn from a linear law over clusters of samples, so that there is no signal beyond it; the share of data sets
-    where a model after `split` removal exceeds labels drawn from the law that was fitted (one-sided p_t < .05; nominal .05)
+false positives: two equally good models by construction; share of data sets with p < .05 (nominal
+.05), by the plain t-test over folds and by the corrected one, and how often the posterior says
+"better" with probability > .95
+coverage: share of 95 % intervals of one model's balanced accuracy (cluster bootstrap) that hold the
+truth (nominal .95)
+excess: labels drawn from a linear model over clusters of samples, so that there is no signal beyond
+it; the share of data sets where a model after `class_means` removal exceeds labels drawn from the
+null model that was fitted (one-sided p_t < .05; nominal .05)
 
 python benchmarks/inference.py [--sets 2000] [--sections comparison interval excess]
 """
@@ -18,15 +21,18 @@ from scipy.stats import beta, t
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from beyondlinear.linear.law import FoldedRows, fit_law
+from beyondlinear.models.linear.null_model import FoldedRows, fit_null_model
 from beyondlinear.removal.class_means import remove_class_means
 from beyondlinear.report.statistics import bootstrap, compare, holm
 
 P = 5  # genes of each of the two models
 
 
-def data_set(rng: np.random.Generator, n_groups: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x: two blocks of P genes that are equally informative, each with an effect of the group; y; groups."""
+def data_set(
+    rng: np.random.Generator, n_groups: int, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x: two blocks of P genes that are equally informative, each with an effect of the group; y;
+    groups."""
     groups = np.repeat(np.arange(n_groups), size)
     y = rng.integers(0, 2, len(groups))
     y[:2] = 0, 1
@@ -48,7 +54,9 @@ def balanced(right: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean([right[y == c].mean() for c in np.unique(y)]))
 
 
-def differences(rng: np.random.Generator, n_groups: int, size: int, folds: int, seeds: int) -> tuple[np.ndarray, float]:
+def differences(
+    rng: np.random.Generator, n_groups: int, size: int, folds: int, seeds: int
+) -> tuple[np.ndarray, float]:
     x, y, groups = data_set(rng, n_groups, size)
     found = []
     for _ in range(seeds):
@@ -56,7 +64,9 @@ def differences(rng: np.random.Generator, n_groups: int, size: int, folds: int, 
             fit = np.setdiff1d(np.arange(len(y)), test)
             if len(np.unique(y[fit])) < 2:
                 continue
-            first, second = (centroid(x[:, genes], y, fit, test) for genes in (slice(0, P), slice(P, 2 * P)))
+            first, second = (
+                centroid(x[:, genes], y, fit, test) for genes in (slice(0, P), slice(P, 2 * P))
+            )
             found.append(balanced(first, y[test]) - balanced(second, y[test]))
     return np.array(found), len(y)
 
@@ -67,8 +77,19 @@ def share(hits: int, n: int) -> str:
 
 
 def comparison(sets: int, console: Console) -> None:
-    table = Table(title=f"false positives at .05, {sets:,} data sets each", title_justify="left", title_style="")
-    for column in ("groups × samples", "folds", "seeds", "plain t-test", "corrected t-test", "P(better) > .95"):
+    table = Table(
+        title=f"false positives at .05, {sets:,} data sets each",
+        title_justify="left",
+        title_style="",
+    )
+    for column in (
+        "groups × samples",
+        "folds",
+        "seeds",
+        "plain t-test",
+        "corrected t-test",
+        "P(better) > .95",
+    ):
         table.add_column(column, justify="right")
     for n_groups, size in ((40, 1), (100, 1), (400, 1), (10, 10), (20, 10), (50, 10)):
         for folds, seeds in ((5, 1), (5, 3), (10, 1), (5, 10)):
@@ -93,15 +114,30 @@ def comparison(sets: int, console: Console) -> None:
 
 
 def interval(sets: int, console: Console) -> None:
-    table = Table(title=f"coverage of 95 % intervals, {sets:,} data sets each", title_justify="left", title_style="")
-    columns = ("predictions", "groups × samples", "label", "truth", "plain percentiles", "as reported", "mean width")
+    table = Table(
+        title=f"coverage of 95 % intervals, {sets:,} data sets each",
+        title_justify="left",
+        title_style="",
+    )
+    columns = (
+        "predictions",
+        "groups × samples",
+        "label",
+        "truth",
+        "plain percentiles",
+        "as reported",
+        "mean width",
+    )
     for column in columns:
         table.add_column(column, justify="right")
     for n_groups in (5, 8, 10, 20, 50, 100):
         for label in ("varies in a group", "is the group's"):
             for accuracy in (0.6, 0.8, 0.95):
                 rng = np.random.default_rng((n_groups, len(label), int(100 * accuracy)))
-                rows = [one_model(rng, n_groups, 8, accuracy, label == "is the group's") for _ in range(sets)]
+                rows = [
+                    one_model(rng, n_groups, 8, accuracy, label == "is the group's")
+                    for _ in range(sets)
+                ]
                 add(table, ("one fixed model", f"{n_groups} × 8", label), rows, accuracy)
     for n_groups, size in ((10, 10), (20, 10), (50, 10), (100, 1), (400, 1)):
         rng = np.random.default_rng((n_groups, size))
@@ -111,7 +147,9 @@ def interval(sets: int, console: Console) -> None:
     console.print(table)
 
 
-Row = tuple[float, float, float, float, float]  # value, low, high, and low, high of plain percentiles
+Row = tuple[
+    float, float, float, float, float
+]  # value, low, high, and low, high of plain percentiles
 
 
 def add(table: Table, names: tuple[str, str, str], rows: list[Row], truth: float) -> None:
@@ -122,7 +160,9 @@ def add(table: Table, names: tuple[str, str, str], rows: list[Row], truth: float
     table.add_row(*names, f"{truth:.3f}", share(plain, len(rows)), share(ours, len(rows)), width)
 
 
-def one_model(rng: np.random.Generator, n_groups: int, size: int, accuracy: float, constant: bool) -> Row:
+def one_model(
+    rng: np.random.Generator, n_groups: int, size: int, accuracy: float, constant: bool
+) -> Row:
     """Right with a probability that varies between groups as beta with mean `accuracy`."""
     groups = np.repeat(np.arange(n_groups), size)
     codes = groups % 2 if constant else np.tile(np.arange(size) % 2, n_groups)
@@ -144,7 +184,9 @@ def judged(right: np.ndarray, codes: np.ndarray, groups: np.ndarray, draws: int 
     n_groups = found.n_groups
     times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws)[:, groups]
     with np.errstate(invalid="ignore"):
-        recall = [(times * (right & (codes == c))).sum(1) / (times * (codes == c)).sum(1) for c in (0, 1)]
+        recall = [
+            (times * (right & (codes == c))).sum(1) / (times * (codes == c)).sum(1) for c in (0, 1)
+        ]
     low, high = np.quantile(np.nanmean(recall, axis=0), [0.025, 0.975])
     return found.value, found.low, found.high, float(low), float(high)
 
@@ -161,7 +203,9 @@ def excess(sets: int, console: Console) -> None:
         rng = np.random.default_rng(n)
         most = [exceeded(rng, n, 10) for _ in range(sets)]
         for draws in (3, 5, 10):
-            d = np.array([real - control[:draws].mean(0) for real, control in most])  # (sets, models)
+            d = np.array(
+                [real - control[:draws].mean(0) for real, control in most]
+            )  # (sets, models)
             sd = np.array([control[:draws].std(0, ddof=1) for _, control in most])
             p = t.sf(d / (sd * np.sqrt(1 + 1 / draws)), draws - 1)
             found = [*(p < 0.05).sum(0), (np.array([holm(row) for row in p]).min(1) < 0.05).sum()]
@@ -171,24 +215,32 @@ def excess(sets: int, console: Console) -> None:
 
 
 def exceeded(rng: np.random.Generator, n: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
-    """(models,) balanced accuracy after removal with labels of a true linear law, (draws, models) with those of its fit."""
+    """(models,) balanced accuracy after removal with labels of a true linear law, (draws, models)
+    with those of its fit."""
     clusters = rng.integers(0, 6, n)
     x = (2 * rng.normal(size=(6, P))[clusters] + rng.normal(size=(n, P))).astype(np.float32)
     folds = rng.permutation(np.arange(n) % 5)
     logits = (x - x.mean(0)) @ rng.normal(size=P) * 0.7
     codes = (rng.random(n) < 1 / (1 + np.exp(-logits))).astype(np.int64)
-    law, units = fit_law(FoldedRows((x - x.mean(0)) / x.std(0), folds), codes, 2), np.arange(n)
-    control = np.array([after_split(x, law.draw(rng, units), folds) for _ in range(draws)])
-    return after_split(x, codes, folds), control
+    null_model = fit_null_model(FoldedRows((x - x.mean(0)) / x.std(0), folds), codes, 2)
+    units = np.arange(n)
+    drawn = [null_model.draw(rng, units) for _ in range(draws)]
+    control = np.array([after_removal(x, labels, folds) for labels in drawn])
+    return after_removal(x, codes, folds), control
 
 
-def after_split(x: np.ndarray, codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def after_removal(x: np.ndarray, codes: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """(models,) mean over folds; the class means are taken out of each part with its own labels."""
     found = np.zeros((5, len(MODELS)))
     for fold in range(5):
-        parts = [(remove_class_means(x[rows], codes[rows], 2), codes[rows]) for rows in (folds != fold, folds == fold)]
+        parts = [
+            (remove_class_means(x[rows], codes[rows], 2), codes[rows])
+            for rows in (folds != fold, folds == fold)
+        ]
         for m, model in enumerate(MODELS.values()):
-            found[fold, m] = balanced(model().fit(*parts[0]).predict(parts[1][0]) == parts[1][1], parts[1][1])
+            found[fold, m] = balanced(
+                model().fit(*parts[0]).predict(parts[1][0]) == parts[1][1], parts[1][1]
+            )
     return found.mean(0)
 
 

@@ -1,12 +1,14 @@
-"""Certified ridge logistic regression against scikit-learn's LogisticRegressionCV: same rows, same folds, same penalties.
+"""Certified ridge logistic regression against scikit-learn's LogisticRegressionCV: same rows, same
+folds, same penalties.
 
     python benchmarks/linear.py
     python benchmarks/linear.py --expression X.csv.gz --metadata M.csv --label cohort --group donor
 
-Each row solves the whole path of penalties on every inner fold, as a nested choice of the penalty does. The optimality
-reached is the largest gradient norm over penalties and folds, relative to that at zero, computed in the same way for all;
-scikit-learn's own tolerance is on single entries of the gradient. It is also given the reduced matrix (the same problem in
-an orthogonal basis of the rows), so that the gain is not that of the reduction alone.
+Each row solves the whole path of penalties on every inner fold, as a nested choice of the penalty
+does. The optimality reached is the largest gradient norm over penalties and folds, relative to that
+at zero, computed in the same way for all; scikit-learn's own tolerance is on single entries of the
+gradient. It is also given the reduced matrix (the same problem in an orthogonal basis of the rows),
+so that the gain is not that of the reduction alone.
 """
 
 import argparse
@@ -25,14 +27,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV
 from threadpoolctl import threadpool_limits
 
-from beyondlinear.data.file import load
-from beyondlinear.linear.losses import make_loss
-from beyondlinear.linear.newton import Problem, Solution, solve
-from beyondlinear.linear.reduction import reduce, reduce_gram
-from beyondlinear.linear.shared import SharedGram
+from beyondlinear.data.user_files.source import load
+from beyondlinear.experiment.shared_gram import SharedGram
+from beyondlinear.models.linear.losses import make_loss
+from beyondlinear.models.linear.newton import Problem, Solution, solve
+from beyondlinear.models.linear.reduction import reduce, reduce_gram
 from beyondlinear.removal.modes import NoRemoval, Rows
-from beyondlinear.splits import Splitter
-from beyondlinear.tasks import Task
+from beyondlinear.tasks.splits import Splitter
+from beyondlinear.tasks.task import Task
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -42,7 +44,9 @@ def simulated(n: int, p: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, p)) + rng.normal(size=(n, 20)) @ rng.normal(size=(20, p)) * 0.5
     logit = x @ rng.normal(size=p)
-    return x.astype(np.float32), (logit / logit.std() + rng.normal(size=n) * 0.7 > 0).astype(np.int64)
+    return x.astype(np.float32), (logit / logit.std() + rng.normal(size=n) * 0.7 > 0).astype(
+        np.int64
+    )
 
 
 def problem(z: torch.Tensor, codes: np.ndarray) -> Problem:
@@ -59,18 +63,31 @@ def optimality(q: Problem, theta: torch.Tensor, penalties: np.ndarray) -> float:
 def ours(
     x: np.ndarray, codes: np.ndarray, splits: list[Split], penalties: np.ndarray, shared: bool
 ) -> list[tuple[Problem, Solution]]:
-    inner = SharedGram(x, lambda name, where, g: Rows(g, codes[where], [], name, where)) if shared else None
+    inner = (
+        SharedGram(x, lambda name, where, g: Rows(g, codes[where], [], name, where))
+        if shared
+        else None
+    )
     found = []
     for train, test in splits:
-        parts = {"fit": train, "validation": test}
-        reduction = reduce(x[train]) if inner is None else reduce_gram(inner.of(parts, parts, NoRemoval()).fit)
+        parts = {"train": train, "test": test}
+        reduction = (
+            reduce(x[train])
+            if inner is None
+            else reduce_gram(inner.of(parts, parts, NoRemoval()).fit)
+        )
         q = problem(reduction.z, codes[train])
         found.append((q, solve(q, torch.from_numpy(penalties), 1e-6)))
     return found
 
 
 def scikit_learn(
-    design: np.ndarray, codes: np.ndarray, splits: list[Split], penalties: np.ndarray, tolerance: float, solver: str
+    design: np.ndarray,
+    codes: np.ndarray,
+    splits: list[Split],
+    penalties: np.ndarray,
+    tolerance: float,
+    solver: str,
 ) -> LogisticRegressionCV:
     # mean loss + λ/2‖W‖² is scikit-learn's objective at C = 1/(λ·n)
     inverse = 1 / (penalties[::-1] * len(splits[0][0]))
@@ -84,12 +101,16 @@ def scikit_learn(
     return LogisticRegressionCV(Cs=inverse, cv=splits, **settings).fit(design, codes)
 
 
-def reached_by(model: LogisticRegressionCV, design: np.ndarray, codes: np.ndarray, splits: list[Split]) -> float:
+def reached_by(
+    model: LogisticRegressionCV, design: np.ndarray, codes: np.ndarray, splits: list[Split]
+) -> float:
     """Largest relative gradient over folds and penalties of scikit-learn's coefficients."""
     by_class = model.coefs_paths_
     worst = 0.0
     for fold, (train, _) in enumerate(splits):
-        coefficients = np.stack([by_class[c][fold] for c in sorted(by_class)], axis=-1)  # (penalties, genes + 1, k)
+        coefficients = np.stack(
+            [by_class[c][fold] for c in sorted(by_class)], axis=-1
+        )  # (penalties, genes + 1, k)
         if len(by_class) == 2:
             coefficients = coefficients[..., -1:]
         q = problem(torch.from_numpy(np.ascontiguousarray(design[train])), codes[train])
@@ -99,7 +120,9 @@ def reached_by(model: LogisticRegressionCV, design: np.ndarray, codes: np.ndarra
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in (
         ("n", 800),
         ("p", 5000),
@@ -131,15 +154,26 @@ def main() -> None:
     x = ((x - x.mean(0)) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
     fold = np.random.default_rng(0).permutation(groups.max() + 1)[groups] % a.folds
     splits = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(a.folds)]
-    penalties = np.geomspace(1, 1e-8, a.penalties) * float(np.square(x, dtype=np.float64).sum() / len(x))
+    penalties = np.geomspace(1, 1e-8, a.penalties) * float(
+        np.square(x, dtype=np.float64).sum() / len(x)
+    )
     size = f"{len(codes):,} samples × {x.shape[1]:,} genes, {codes.max() + 1} classes"
     title = f"{size}, {a.penalties} penalties × {a.folds} folds"
     table = Table(title=title)
-    for column in ("solver", "median s", "min–max s", "runs", "times ours", "largest relative gradient"):
+    for column in (
+        "solver",
+        "median s",
+        "min–max s",
+        "runs",
+        "times ours",
+        "largest relative gradient",
+    ):
         table.add_column(column, justify="left" if column == "solver" else "right")
     first: list[float] = []
 
-    def timed(name: str, repeats: int, call: Callable[[], Any], gradient: Callable[[Any], float]) -> None:
+    def timed(
+        name: str, repeats: int, call: Callable[[], Any], gradient: Callable[[Any], float]
+    ) -> None:
         seconds, found = [], None
         for _ in range(repeats):
             start = time.perf_counter()
@@ -148,7 +182,9 @@ def main() -> None:
         first.append(median(seconds))
         print(f"{name}: {first[-1]:.2f} s", file=sys.stderr, flush=True)
         spread, ratio = f"{min(seconds):.2f}–{max(seconds):.2f}", f"{first[-1] / first[0]:.1f}"
-        table.add_row(name, f"{first[-1]:.2f}", spread, str(repeats), ratio, f"{gradient(found):.1e}")
+        table.add_row(
+            name, f"{first[-1]:.2f}", spread, str(repeats), ratio, f"{gradient(found):.1e}"
+        )
 
     def largest(found: list[tuple[Problem, Solution]]) -> float:
         return max(optimality(q, s.theta, penalties) for q, s in found)
@@ -156,11 +192,18 @@ def main() -> None:
     with threadpool_limits(a.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        names = {"path, one Gram matrix for all folds": True, "path, each fold reduced by itself": False}
+        names = {
+            "path, one Gram matrix for all folds": True,
+            "path, each fold reduced by itself": False,
+        }
         for name, shared in names.items():
             timed(name, a.repeats, lambda s=shared: ours(x, codes, splits, penalties, s), largest)
         genes, reduced = x.astype(np.float64), reduce(x).z.numpy()
-        peers = [(n, s) for s in ("newton-cg", "lbfgs", "newton-cholesky") for n in ("all genes", "reduced matrix")]
+        peers = [
+            (n, s)
+            for s in ("newton-cg", "lbfgs", "newton-cholesky")
+            for n in ("all genes", "reduced matrix")
+        ]
         designs = {"all genes": genes, "reduced matrix": reduced}
         peers.remove(("all genes", "newton-cholesky"))  # its Hessian would be genes × genes
         for name, solver in peers[: a.peers]:
@@ -168,7 +211,9 @@ def main() -> None:
             timed(
                 f"LogisticRegressionCV({solver}), {name}",
                 1,
-                lambda d=design, s=solver: scikit_learn(d, codes, splits, penalties, a.tolerance, s),
+                lambda d=design, s=solver: scikit_learn(
+                    d, codes, splits, penalties, a.tolerance, s
+                ),
                 lambda m, d=design: reached_by(m, d, codes, splits),
             )
     Console(width=140).print(table)

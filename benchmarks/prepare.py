@@ -5,13 +5,13 @@
     python benchmarks/prepare.py memory --samples 500 1000 2000 4000
     python benchmarks/prepare.py gtex --genes 56200 --samples 17382
 
-tree: writes a recount3 mirror in the true format: 63,856 genes, sizes of studies as in recount2 (or --sizes, a table with the
-columns project and run), zeros, sums above 2^31, runs in two studies, predictions without rows, single cells, samples that are
-nearly all zero.
-speed: samples a second of our preparation, of the client recount3 with pandas, of pandas alone, and of gzip alone (what any
-reader must at least do), on one core and on two.
-memory: peak of a preparation in a process of its own, at growing numbers of samples.
-gtex: time and peak memory of a preparation of a GCT of so many genes and samples (60 rows, repeated).
+tree: writes a recount3 mirror in the true format: 63,856 genes, sizes of studies as in recount2 (or
+--sizes, a table with the columns project and run), zeros, sums above 2^31, runs in two studies,
+predictions without rows, single cells, samples that are nearly all zero. speed: samples a second of
+our preparation, of the client recount3 with pandas, of pandas alone, and of gzip alone (what any
+reader must at least do), on one core and on two. memory: peak of a preparation in a process of its
+own, at growing numbers of samples. gtex: time and peak memory of a preparation of a GCT of so many
+genes and samples (60 rows, repeated).
 """
 
 import argparse
@@ -51,18 +51,21 @@ def timed(what, repeats: int = 1) -> float:  # type: ignore[no-untyped-def]
 
 
 def ours(folder: Path, cores: int) -> float:
-    """Seconds of a preparation, store and all, in a process of its own that is bound to so many cores."""
+    """Seconds of a preparation, store and all, in a process of its own that is bound to so many
+    cores."""
     with tempfile.TemporaryDirectory() as cache:
         code = f"""
 import os, time
 os.sched_setaffinity(0, {set(range(cores))})
 os.cpu_count = lambda: {cores}
-from beyondlinear.data.recount3 import Recount3
+from beyondlinear.data.recount3.source import Recount3
 started = time.perf_counter()
 Recount3(scope="all", mirror={str(folder)!r}, cache={cache!r}).prepare()
 print(time.perf_counter() - started)
 """
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        )
     return float(done.stdout.split()[-1])
 
 
@@ -74,7 +77,9 @@ def tpm(frame: pd.DataFrame, lengths: pd.Series) -> np.ndarray:
 def annotation_lengths(folder: Path) -> pd.Series:
     path = folder / "human/annotations/gene_sums/human.gene_sums.G026.gtf.gz"
     table = pd.read_csv(path, sep="\t", comment="#", header=None)
-    return pd.Series(table[5].to_numpy(np.float64), table[8].str.extract('gene_id "([^"]+)"')[0].to_numpy())
+    return pd.Series(
+        table[5].to_numpy(np.float64), table[8].str.extract('gene_id "([^"]+)"')[0].to_numpy()
+    )
 
 
 def with_pandas(folder: Path) -> None:
@@ -97,7 +102,8 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def with_client(folder: Path) -> float:
-    """Seconds of the client's own way from a cached file to a table of counts, then the same TPM."""
+    """Seconds of the client's own way from a cached file to a table of counts, then the same
+    TPM."""
     from recount3 import R3GeneOrExonCounts, R3Resource
     from recount3.config import Config
 
@@ -130,7 +136,10 @@ def speed(folder: Path, repeats: int) -> None:
     n = sum(map(_n_runs, matrices(folder)))
     ours(folder, 1)  # compiles what is compiled once
     rows = [
-        (f"beyondlinear prepare, {c} core{'s' * (c > 1)}", float(np.median([ours(folder, c) for _ in range(repeats)])))
+        (
+            f"beyondlinear prepare, {c} core{'s' * (c > 1)}",
+            float(np.median([ours(folder, c) for _ in range(repeats)])),
+        )
         for c in (1, 2)
     ]
     rows.append(("pandas + numpy, 1 core", timed(lambda: with_pandas(folder))))
@@ -141,10 +150,16 @@ def speed(folder: Path, repeats: int) -> None:
     except ImportError:
         print("the client recount3 is not installed (pip install recount3)", file=sys.stderr)
     rows += [
-        (f"limit: gzip alone (zlib), {c} core{'s' * (c > 1)}", timed(lambda c=c: decompress(folder, c), repeats))
+        (
+            f"limit: gzip alone (zlib), {c} core{'s' * (c > 1)}",
+            timed(lambda c=c: decompress(folder, c), repeats),
+        )
         for c in (1, 2)
     ]
-    table = Table(title=f"{n:,} samples × {N_GENES:,} genes in {len(matrices(folder))} studies", title_justify="left")
+    table = Table(
+        title=f"{n:,} samples × {N_GENES:,} genes in {len(matrices(folder))} studies",
+        title_justify="left",
+    )
     for column in ("", "s", "samples/s", "of the 2-core limit"):
         table.add_column(column, justify="left" if not column else "right")
     limit = rows[-1][1]
@@ -166,11 +181,15 @@ def memory(samples: list[int], sizes: Path | None, n_genes: int) -> None:
         with tempfile.TemporaryDirectory() as place:
             write_tree(Path(place), n, n_genes, sizes=sizes)
             code = (
-                "from beyondlinear.data.recount3 import Recount3; import resource, time\n"
-                f"started = time.time()\nRecount3(scope='all', mirror={place!r}, cache={place + '/cache'!r}).prepare()\n"
-                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, time.time() - started)"
+                "from beyondlinear.data.recount3.source import Recount3; import resource,"
+                f" time\nstarted = time.time()\nRecount3(scope='all', mirror={place!r},"
+                f" cache={place + '/cache'!r}).prepare()\nprint("
+                "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
+                " / 1e3, time.time() - started)"
             )
-            out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+            out = subprocess.run(
+                [sys.executable, "-c", code], check=True, capture_output=True, text=True
+            ).stdout
         peak, seconds = out.split()[-2:]
         table.add_row(f"{n:,}", f"{float(peak):.0f}", f"{float(seconds):.1f}")
     Console(width=None if sys.stdout.isatty() else 120).print(table)
@@ -194,20 +213,30 @@ def gtex(n_samples: int, n_genes: int) -> None:
             file.write("\t".join(["Name", "Description", *ids]).encode() + b"\n")
             for i in range(n_genes):
                 file.write(b"ENSG%011d.1\tx\t%s\n" % (i, lines[i % 60]))
-        told = pd.DataFrame({"SAMPID": ids, "SMTS": ["Blood", "Skin"] * (n_samples // 2) + ["Skin"] * (n_samples % 2)})
+        told = pd.DataFrame(
+            {
+                "SAMPID": ids,
+                "SMTS": ["Blood", "Skin"] * (n_samples // 2) + ["Skin"] * (n_samples % 2),
+            }
+        )
         told.assign(SMTSD="x").to_csv(folder / files.samples, sep="\t", index=False)
         donors = sorted({"-".join(i.split("-")[:2]) for i in ids})
-        pd.DataFrame({"SUBJID": donors, "SEX": 1, "AGE": "x"}).to_csv(folder / files.subjects, sep="\t", index=False)
+        pd.DataFrame({"SUBJID": donors, "SEX": 1, "AGE": "x"}).to_csv(
+            folder / files.subjects, sep="\t", index=False
+        )
         code = (
             "from beyondlinear.data.gtex import Gtex; import resource, time\n"
             f"started = time.time()\nGtex(mirror={place!r}, cache={place + '/cache'!r}).prepare()\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, time.time() - started)"
         )
-        out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+        out = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout
         size = (folder / files.matrix).stat().st_size
     peak, seconds = map(float, out.split()[-2:])
     table = Table(
-        title=f"GTEx, {n_genes:,} genes × {n_samples:,} samples, {size / 1e9:.2f} GB gzipped", title_justify="left"
+        title=f"GTEx, {n_genes:,} genes × {n_samples:,} samples, {size / 1e9:.2f} GB gzipped",
+        title_justify="left",
     )
     table.add_column("s", justify="right")
     table.add_column("peak memory, GB", justify="right")
@@ -216,7 +245,9 @@ def gtex(n_samples: int, n_genes: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["tree", "speed", "memory", "gtex"])
     parser.add_argument("folder", type=Path, nargs="?", default=Path("recount3_tree"))
     parser.add_argument("--samples", type=int, nargs="+", default=[2000])
@@ -237,7 +268,11 @@ def main() -> None:
         speed(arguments.folder, arguments.repeats)
     else:
         size = sum(p.stat().st_size for p in matrices(arguments.folder))
-        print(json.dumps({"studies": len(matrices(arguments.folder)), "matrices_MB": round(size / 1e6, 1)}))
+        print(
+            json.dumps(
+                {"studies": len(matrices(arguments.folder)), "matrices_MB": round(size / 1e6, 1)}
+            )
+        )
 
 
 if __name__ == "__main__":

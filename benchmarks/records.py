@@ -2,9 +2,10 @@
 
     python benchmarks/records.py --fits 100000 --json records.json
 
-Makes one small run, copies its fits' records under other keys into a store of so many fits, in runs of 50, and times both
-commands as whole processes with their peak memory; then the same after `beyondlinear pack`, which puts a finished run's
-records into one file. Limit: reading the same bytes.
+Makes one small run, copies its fits' records under other keys into a store of so many fits, in runs
+of 50, and times both commands as whole processes with their peak memory; then the same after
+`beyondlinear pack`, which puts a finished run's records into one file. Limit: reading the same
+bytes.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from beyondlinear.results import Store, write_json
+from beyondlinear.records.store import RecordStore
+from beyondlinear.runtime.files import write_json
 
 ROOT = Path(__file__).parent.parent
 TRAIN = [
@@ -30,20 +32,27 @@ TRAIN = [
         str(ROOT / "train.py"),
         "-m",
         "model=logistic_regression",
-        "signal_removal=none,split",
+        "signal_removal=none,class_means",
         "logger=none",
     ),
-    *("dataset.n_samples=200", "dataset.n_genes=50", "trainer.max_epochs=5", "hydra.sweep.dir=small", "meters.trees=4"),
+    *(
+        "dataset.n_samples=200",
+        "dataset.n_genes=50",
+        "trainer.max_epochs=5",
+        "hydra.sweep.dir=small",
+        "leak_probes.trees=4",
+    ),
 ]
 
 
 def synthesise(directory: Path, fits: int, fits_a_run: int = 50) -> None:
-    """A sweep of fits/fits_a_run finished runs in directory/sweep, its records in directory/records."""
+    """A sweep of fits/fits_a_run finished runs in directory/sweep, its records in
+    directory/records."""
     subprocess.run(TRAIN, cwd=directory, check=True, stdout=subprocess.DEVNULL)
     listing = json.loads(next(directory.glob("small/*/fits_*.json")).read_text())
     state = json.loads(next(directory.glob("small/*/state.json")).read_text())
-    store = Store(directory / "records")
-    small = Store(listing["store"])
+    store = RecordStore(directory / "records")
+    small = RecordStore(listing["store"])
     record = small.get(listing["fits"][0]["key"])
     assert record is not None
     predictions = small.path(record["key"]).with_suffix(".npz").read_bytes()
@@ -59,7 +68,13 @@ def synthesise(directory: Path, fits: int, fits_a_run: int = 50) -> None:
             entries.append({"key": key, "fold": fold, "fraction": fraction, "pretrained": None})
             path = store.path(key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            made = record | {"key": key, "fold": fold, "fraction": fraction, "seed": run, "config": config}
+            made = record | {
+                "key": key,
+                "fold": fold,
+                "fraction": fraction,
+                "seed": run,
+                "config": config,
+            }
             path.write_text(json.dumps(made, indent=1))
             path.with_suffix(".npz").write_bytes(predictions)
         write_json(
@@ -68,7 +83,10 @@ def synthesise(directory: Path, fits: int, fits_a_run: int = 50) -> None:
         )
         (folder / "state.json").write_text(json.dumps(state | {"id": f"{run:08x}"}))
         planned.append({"id": f"{run:08x}", "overrides": [f"seed={run}"]})
-    write_json(directory / "sweep" / "sweep.json", {"command": ["train.py", "-m"], "planned": "", "runs": planned})
+    write_json(
+        directory / "sweep" / "sweep.json",
+        {"command": ["train.py", "-m"], "planned": "", "runs": planned},
+    )
 
 
 def timed(*words: str, cwd: Path) -> tuple[float, float]:
@@ -103,7 +121,9 @@ def read_all(directory: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--fits", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", help="where to make the records (a temporary folder)")
@@ -118,7 +138,10 @@ def main() -> None:
                 seconds, _ = timed("pack", "sweep", cwd=directory)
                 print(f"beyondlinear pack: {seconds:.1f} s")
             files, megabytes = size_of(directory / "records")
-            for verb, words in (("status", ["status", "sweep"]), ("results", ["results", "sweep", "--means"])):
+            for verb, words in (
+                ("status", ["status", "sweep"]),
+                ("results", ["results", "sweep", "--means"]),
+            ):
                 runs = sorted(timed(*words, cwd=directory) for _ in range(arguments.repeats))
                 seconds, memory = runs[len(runs) // 2]
                 row = {
@@ -138,9 +161,17 @@ def main() -> None:
                 rows.append(row | limit)
     table = Table(header_style="bold")
     for column in rows[0]:
-        table.add_column(column, justify="right" if column in ("fits", "files", "MB", "seconds", "GB") else "left")
+        table.add_column(
+            column,
+            justify="right" if column in ("fits", "files", "MB", "seconds", "GB") else "left",
+        )
     for row in rows:
-        table.add_row(*("–" if v is None else f"{v:,}" if isinstance(v, int) else str(v) for v in row.values()))
+        table.add_row(
+            *(
+                "–" if v is None else f"{v:,}" if isinstance(v, int) else str(v)
+                for v in row.values()
+            )
+        )
     Console().print(table)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=1))

@@ -1,10 +1,11 @@
-"""Removal of class means, side by side: ours, numpy, a mask per class, R's limma, and the limit (one copy of x).
+"""Removal of class means, side by side: ours, numpy, a mask per class, R's limma, and the limit
+(one copy of x).
 
     python benchmarks/removal.py [--n 20000] [--p 5000] [--classes 21] [--repeats 5] [--threads 1]
 
-All methods get the same float32 matrix and must agree, else the run stops. They take turns, so that a busy machine
-slows all of them; a method that has used its time budget is repeated no more. `--threads` is for the BLAS of the least
-squares rows; the others use one thread.
+All methods get the same float32 matrix and must agree, else the run stops. They take turns, so that
+a busy machine slows all of them; a method that has used its time budget is repeated no more.
+`--threads` is for the BLAS of the least squares rows; the others use one thread.
 """
 
 import argparse
@@ -24,12 +25,13 @@ from threadpoolctl import threadpool_limits
 
 from beyondlinear.removal.class_means import remove_class_means
 from beyondlinear.removal.limma import remove_batch_effect
-from beyondlinear.seeds import stream
+from beyondlinear.runtime.seeds import stream
 
 BUDGET = 4.0  # seconds; a method that has used it up is timed no more
 COPY = "one copy (the limit)"
 LIMMA = "limma in R"
-# Row-major samples × genes is R's column-major genes × samples. Seconds of the call alone, without reading the file.
+# Row-major samples × genes is R's column-major genes × samples. Seconds of the call alone, without
+# reading the file.
 R_CODE = """
 arguments <- commandArgs(TRUE); p <- as.integer(arguments[3]); n <- as.integer(arguments[4])
 x <- matrix(readBin(arguments[1], "numeric", p * n, size = 4), nrow = p)
@@ -53,7 +55,9 @@ def mask_per_class(x: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarr
     return out
 
 
-def numpy_least_squares(x: np.ndarray, codes: np.ndarray, n_classes: int, genes_at_once: int = 500) -> np.ndarray:
+def numpy_least_squares(
+    x: np.ndarray, codes: np.ndarray, n_classes: int, genes_at_once: int = 500
+) -> np.ndarray:
     contrasts = np.vstack([np.eye(n_classes - 1), -np.ones(n_classes - 1)])[codes]
     model = np.column_stack([np.ones(len(x)), contrasts]).astype(x.dtype)
     out = np.empty_like(x)
@@ -80,7 +84,8 @@ def limma_seconds(x: np.ndarray, codes: np.ndarray) -> float | None:
 
 
 def peak_and_result(method: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    """Most bytes that numpy held at once during a call, beyond what it held before, and what the call returned."""
+    """Most bytes that numpy held at once during a call, beyond what it held before, and what the
+    call returned."""
     tracemalloc.start()
     try:
         result = method()
@@ -90,8 +95,16 @@ def peak_and_result(method: Callable[[], np.ndarray]) -> tuple[float, np.ndarray
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in {"n": 20_000, "p": 5_000, "classes": 21, "repeats": 5, "threads": 1}.items():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, default in {
+        "n": 20_000,
+        "p": 5_000,
+        "classes": 21,
+        "repeats": 5,
+        "threads": 1,
+    }.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     random = stream(0, "removal benchmark")
@@ -100,7 +113,9 @@ def main() -> None:
     scratch = x.copy()
     methods: dict[str, Callable[[], np.ndarray]] = {
         COPY: lambda: copy(x),
-        "remove_class_means, in place": lambda: remove_class_means(scratch, codes, given.classes, out=scratch),
+        "remove_class_means, in place": lambda: remove_class_means(
+            scratch, codes, given.classes, out=scratch
+        ),
         "remove_class_means, new": lambda: remove_class_means(x, codes, given.classes),
         "one mask per class": lambda: mask_per_class(x, codes, given.classes),
         "remove_batch_effect": lambda: remove_batch_effect(x, codes),
@@ -114,7 +129,9 @@ def main() -> None:
         for name, method in methods.items():
             peaks[name], result = peak_and_result(method)
             if name != COPY and np.abs(result[:, some_genes] - expected).max() > 1e-4:
-                raise SystemExit(f"{name}: differs from remove_batch_effect in float64 by more than 1e-4")
+                raise SystemExit(
+                    f"{name}: differs from remove_batch_effect in float64 by more than 1e-4"
+                )
         del result
         for _ in range(given.repeats):
             for name, method in methods.items():
@@ -124,20 +141,25 @@ def main() -> None:
                     seconds[name].append(time.perf_counter() - start)
     of_limma = limma_seconds(x, codes)
 
-    table = Table(title=f"{given.n:,} samples × {given.p:,} genes, float32, {given.classes} classes")
+    table = Table(
+        title=f"{given.n:,} samples × {given.p:,} genes, float32, {given.classes} classes"
+    )
     for heading in ("method", "median s", "min–max s", "runs", "copies", "extra MB"):
         table.add_column(heading, justify="left" if heading == "method" else "right", no_wrap=True)
     one_copy = median(seconds[COPY])
     for name, runs in seconds.items():
         span, copies = f"{min(runs):.3f}–{max(runs):.3f}", f"{median(runs) / one_copy:.1f}"
-        table.add_row(name, f"{median(runs):.3f}", span, str(len(runs)), copies, f"{peaks[name] / 1e6:.0f}")
+        table.add_row(
+            name, f"{median(runs):.3f}", span, str(len(runs)), copies, f"{peaks[name] / 1e6:.0f}"
+        )
     if of_limma is None:
         table.add_row(f"{LIMMA}: not installed")
     else:
         table.add_row(LIMMA, f"{of_limma:.3f}", "", "1", f"{of_limma / one_copy:.1f}", "")
     table.caption = (
-        f"copies: median over that of one copy ({x.nbytes / 1e6:.0f} MB, into a new array). Extra: the peak of numpy's "
-        f"arrays, the result included; not the work space of LAPACK or R. BLAS threads: {given.threads}."
+        f"copies: median over that of one copy ({x.nbytes / 1e6:.0f} MB, into a new array)."
+        " Extra: the peak of numpy's arrays, the result included, without the work space of LAPACK"
+        f" or R. BLAS threads: {given.threads}."
     )
     Console(width=100).print(table)
 

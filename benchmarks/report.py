@@ -1,4 +1,5 @@
-"""How long a report of many fits takes, on records that are made up: a made-up sweep in the true format.
+"""How long a report of many fits takes, on records that are made up: a made-up sweep in the true
+format.
 
 python benchmarks/report.py [--fits 10000]
 """
@@ -13,9 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from beyondlinear.ledger import Sheet, sheet_path
+from beyondlinear.evaluation.audit.row_usage import SampleManifest, manifest_path
+from beyondlinear.records.record import FORMAT
+from beyondlinear.records.store import RecordStore
 from beyondlinear.report.write import write_report
-from beyondlinear.results import Store, write_json
+from beyondlinear.runtime.files import write_json
 
 FOLDS, CLASSES = 5, ("class_0", "class_1")
 
@@ -25,7 +28,7 @@ def make(
     *,
     datasets: tuple[str, ...] = ("made_up",),
     models: tuple[str, ...] = ("ridge_logistic", "three_layer"),
-    removals: tuple[str, ...] = ("none", "split"),
+    removals: tuple[str, ...] = ("none", "class_means"),
     seeds: int = 1,
     fractions: tuple[float, ...] = (0.5, 1.0),
     gain: float = 0.0,
@@ -36,28 +39,45 @@ def make(
     task: str = "label",
     accuracy: float = 0.8,
 ) -> Path:
-    """A sweep directory with its store. Ridge is right in `accuracy` of the held-out samples, other models in `gain` more;
-    after removal ridge is at chance. Two samples are a group. controls: draws of linear labels, all models as good."""
-    store = Store(folder / "records")
+    """A sweep directory with its store. Ridge is right in `accuracy` of the held-out samples, other
+    models in `gain` more; after removal ridge is at chance. Two samples are a group. controls:
+    draws of linear labels, all models as good.
+    """
+    store = RecordStore(folder / "records")
     rng = np.random.default_rng(0)
     ids = np.array([f"s{i}" for i in range(n_samples)])
     codes, groups = np.arange(n_samples) // 2 % len(classes), np.arange(n_samples) // 2
     none = np.full(n_samples, -1)
     for d, dataset in enumerate(datasets):
-        Sheet(ids, groups, codes, list(classes), none, none).write(sheet_path(store.root, f"print{d}{task}"))
+        SampleManifest(ids, groups, codes, list(classes), none, none).write(
+            manifest_path(store.root, f"print{d}{task}")
+        )
         for model in models:
             for removal in removals:
                 for draw in range(-1, controls):
                     for seed in range(seeds):
                         spec = dataset, f"print{d}{task}", model, removal, draw, seed
                         levels = accuracy, gain
-                        _run(folder, store, rng, spec, task, codes, groups, ids, fractions, levels, classes, folds)
+                        _run(
+                            folder,
+                            store,
+                            rng,
+                            spec,
+                            task,
+                            codes,
+                            groups,
+                            ids,
+                            fractions,
+                            levels,
+                            classes,
+                            folds,
+                        )
     return folder
 
 
 def _run(
     folder: Path,
-    store: Store,
+    store: RecordStore,
     rng: np.random.Generator,
     spec: tuple[str, str, str, str, int, int],
     task: str,
@@ -71,17 +91,35 @@ def _run(
 ) -> None:
     dataset, fingerprint, model, removal, draw, seed = spec
     control = "none" if draw < 0 else "linear_labels"
-    names = {"dataset": dataset, "task": task, "model": model, "signal_removal": removal, "control": control}
-    names |= {"split": "group", "protocol": "sound", "tuning": "none"}
+    names = {
+        "dataset": dataset,
+        "task": task,
+        "model": model,
+        "signal_removal": removal,
+        "control": control,
+        "split": "group",
+        "protocol": "sound",
+        "tuning": "none",
+    }
+    of_dataset = {"name": dataset}
+    if dataset == "file":
+        of_dataset["expression"] = "data/mine.csv.gz"
     config = {
         "seed": seed,
-        "dataset": {"name": dataset} | ({"expression": "data/mine.csv.gz"} if dataset == "file" else {}),
-        "split": {"name": "group", "group": "donor", "tune_share": 0.2},
+        "dataset": of_dataset,
+        "split": {"name": "group", "group": "donor", "validation_share": 0.2},
+        "control": {"name": control, "draw": draw, "direction": "fitted"},
+        "model": {"name": model},
+        "protocol": {"name": "sound", "fit_on": "train"},
+        "scale": "standardise",
     }
-    config |= {"control": {"name": control, "draw": draw, "direction": "fitted"}, "model": {"name": model}}
-    config |= {"protocol": {"name": "sound", "fit_on": "fit"}, "scale": "standardise"}
     n, k = len(codes), len(classes)
-    data = {"fingerprint": fingerprint, "n_samples": n, "n_groups": int(groups.max()) + 1, "n_genes": 50}
+    data = {
+        "fingerprint": fingerprint,
+        "n_samples": n,
+        "n_groups": int(groups.max()) + 1,
+        "n_genes": 50,
+    }
     data |= {"classes": list(classes), "dropped": {}, "confounding": None}
     data |= {"bayes_accuracy": 0.8, "control": {"agreement": 0.8}} if draw >= 0 else {}
     accuracy = levels[0] + (levels[1] if model != "ridge_logistic" and draw < 0 else 0.0)
@@ -99,31 +137,64 @@ def _run(
             p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
             confusion = np.zeros((k, k), dtype=int)
             np.add.at(confusion, (codes[held], predicted), 1)
-            recall = float(np.mean([right[codes[held] == c].mean() for c in np.unique(codes[held])]))
-            n_train = int(fraction * (n - len(held)))
-            history = [{"epoch": e, "tune_loss": 0.7 / (e + 1), "train_loss": 0.6 / (e + 1)} for e in range(10)]
-            record = {"key": key, "names": names, "seed": seed, "fold": fold, "fraction": fraction, "pretrained": None}
-            record |= {"data": data, "config": config, "status": "done", "audit": [], "confusion": confusion.tolist()}
-            record["counts"] = {
-                "n_train": n_train,
-                "n_fit": n_train,
-                "n_tune": 0,
-                "n_validation": len(held),
-                "n_classes": k,
-            }
-            record["metrics"] = {"balanced_accuracy": recall, "accuracy": float(right.mean()), "log_loss": 0.4}
-            record["training"] = {"epochs": 10, "history": history if "layer" in model else []}
-            record["circumstances"] = {
-                "seconds": 1.0,
-                "threads": 1,
-                "versions": {"beyondlinear": "0.1.0"},
-                "commit": "abc",
-            }
-            store.put(
-                record,
-                {"sample_id": ids[held], "code": codes[held], "classes": np.array(classes), "scores": scores}
-                | {"probabilities": p},
+            recall = float(
+                np.mean([right[codes[held] == c].mean() for c in np.unique(codes[held])])
             )
+            n_outer_train = int(fraction * (n - len(held)))
+            history = [
+                {"epoch": e, "validation_loss": 0.7 / (e + 1), "train_loss": 0.6 / (e + 1)}
+                for e in range(10)
+            ]
+            linear = model.startswith(("ridge", "logistic", "linear"))
+            kind = {
+                "linear": linear,
+                "certified": model.startswith("ridge"),
+                "probabilities": "svm" not in model,
+                "coefficients": linear,
+            }
+            record = {
+                "format": FORMAT,
+                "key": key,
+                "names": names,
+                "seed": seed,
+                "fold": fold,
+                "held_out": "",
+                "fraction": fraction,
+                "pretrained": None,
+                "data": data,
+                "config": config,
+                "status": "done",
+                "model": kind,
+                "audit": [],
+                "confusion": confusion.tolist(),
+                "counts": {
+                    "n_outer_train": n_outer_train,
+                    "n_train": n_outer_train,
+                    "n_validation": 0,
+                    "n_test": len(held),
+                    "n_classes": k,
+                },
+                "metrics": {
+                    "balanced_accuracy": recall,
+                    "accuracy": float(right.mean()),
+                    "log_loss": 0.4,
+                },
+                "training": {"epochs": 10, "history": history if "layer" in model else []},
+                "provenance": {
+                    "seconds": 1.0,
+                    "threads": 1,
+                    "versions": {"beyondlinear": "0.1.0"},
+                    "commit": "abc",
+                },
+            }
+            arrays = {
+                "sample_id": ids[held],
+                "code": codes[held],
+                "classes": np.array(classes),
+                "scores": scores,
+                "probabilities": p,
+            }
+            store.put(record, arrays)
             listed.append({"key": key, "fold": fold, "fraction": fraction, "pretrained": None})
     run = {"store": str(store.root), "names": names, "seed": seed, "config": config, "fits": listed}
     write_json(folder / f"fits_{'_'.join(map(str, spec[1:]))}.json", run)

@@ -1,12 +1,14 @@
-"""What is paid before and beside training: start-up, an empty run, a fit's overhead, and imports by module.
+"""What is paid before and beside training: start-up, an empty run, a fit's overhead, and imports by
+module.
 
     python benchmarks/startup.py [--repeats 5]
 
-Every row is a whole process, the median of several, in seconds on the clock and of the processor (which a loaded machine
-disturbs less). Empty run: all its fits are in the store. A fit's overhead: runs of 50 and of 5 fits of logistic_regression, 100
-samples × 20 genes, one epoch, no tracker; the difference over 45, so what a run pays once is left out. Training is 2 updates
-of it. Once with the optimum of the same problem (the default, which is a second, certified fit), once without. Limits: an
-interpreter that does nothing; one that imports torch, or Lightning.
+Every row is a whole process, the median of several, in seconds on the clock and of the processor
+(which a loaded machine disturbs less). Empty run: all its fits are in the store. A fit's overhead:
+runs of 50 and of 5 fits of logistic_regression, 100 samples × 20 genes, one epoch, no tracker; the
+difference over 45, so what a run pays once is left out. Training is 2 updates of it. Once with the
+optimum of the same problem (the default, which is a second, certified fit), once without. Limits:
+an interpreter that does nothing; one that imports torch, or Lightning.
 """
 
 import argparse
@@ -27,8 +29,14 @@ from rich.table import Table
 
 TRAIN = str(Path(__file__).parent.parent / "train.py")
 SMALL = [
-    *("model=logistic_regression", "dataset=simulated_mixed", "dataset.n_samples=100", "dataset.n_genes=20"),
-    *("trainer.max_epochs=1", "trainer.epochs_without_tune=1", "trainer.threads=1", "logger=none"),
+    "model=logistic_regression",
+    "dataset=simulated_mixed",
+    "dataset.n_samples=100",
+    "dataset.n_genes=20",
+    "trainer.max_epochs=1",
+    "trainer.epochs_without_validation=1",
+    "trainer.threads=1",
+    "logger=none",
 ]
 TENTHS = "split.fractions=[0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1.0]"
 NO_OPTIMUM = "model.report_optimum=null"
@@ -45,9 +53,13 @@ def timed(words: list[str], directory: str) -> tuple[float, float]:
 
 
 def import_times(module: str, directory: str) -> list[tuple[str, float]]:
-    """Seconds of an import by top-level package, without what it imports of others; largest first."""
+    """Seconds of an import by top-level package, without what it imports of others; largest
+    first."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", f"import {module}"], cwd=directory, capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-c", f"import {module}"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
     )
     seconds: Counter[str] = Counter()
     for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)", done.stderr):
@@ -56,14 +68,18 @@ def import_times(module: str, directory: str) -> list[tuple[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json")
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []
 
     def add(what: str, wall: float, processor: float, goal: float | None = None) -> None:
-        rows.append({"what": what, "s": round(wall, 3), "processor s": round(processor, 3), "goal s": goal})
+        rows.append(
+            {"what": what, "s": round(wall, 3), "processor s": round(processor, 3), "goal s": goal}
+        )
 
     with tempfile.TemporaryDirectory() as directory:
         first = [TRAIN, *SMALL, "results.store=done"]
@@ -75,21 +91,33 @@ def main() -> None:
             "limit: python -c pass": (["-c", "pass"], None),
             "limit: import torch": (["-c", "import torch"], None),
             "limit: import pytorch_lightning": (["-c", "import pytorch_lightning"], None),
-            "import beyondlinear.run": (["-c", "import beyondlinear.run"], None),
+            "import beyondlinear.experiment.run": (
+                ["-c", "import beyondlinear.experiment.run"],
+                None,
+            ),
         }
-        taken = [{name: timed(words, directory) for name, (words, _) in whole.items()} for _ in range(given.repeats)]
+        taken = [
+            {name: timed(words, directory) for name, (words, _) in whole.items()}
+            for _ in range(given.repeats)
+        ]
         for name, (_, goal) in whole.items():
             add(name, *(median(t[name][i] for t in taken) for i in (0, 1)), goal)
-        for name, more in (("a fit's overhead", [NO_OPTIMUM]), ("a fit's overhead, optimum reported", [])):
+        for name, more in (
+            ("a fit's overhead", [NO_OPTIMUM]),
+            ("a fit's overhead, optimum reported", []),
+        ):
             slopes = []
             for i in range(given.repeats):
                 few, many = (
-                    timed([TRAIN, *SMALL, *more, *f, f"results.store=made{len(more)}{i}{len(f)}"], directory)
+                    timed(
+                        [TRAIN, *SMALL, *more, *f, f"results.store=made{len(more)}{i}{len(f)}"],
+                        directory,
+                    )
                     for f in ([], [TENTHS])
                 )
                 slopes.append([(m - f) / 45 for f, m in zip(few, many, strict=True)])
             add(name, *(median(s[i] for s in slopes) for i in (0, 1)), None if more == [] else 0.05)
-        imports = import_times("beyondlinear.run", directory)
+        imports = import_times("beyondlinear.experiment.run", directory)
     table = Table(title="start-up and overhead, seconds", header_style="bold")
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "what" else "right", no_wrap=True)

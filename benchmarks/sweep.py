@@ -1,10 +1,11 @@
-"""What a run of a sweep costs besides its fits: one process a run, against processes that make many.
+"""What a run of a sweep costs besides its fits: one process a run, against processes that make
+many.
 
     python benchmarks/sweep.py --runs 100 --json sweep.json
 
-The runs are logistic regressions on a small simulation (two fits each), so that nearly all of their time is start-up. Peer: a
-process a run, as `python train.py` in a shell loop and as Hydra's stock submitit launcher starts them. Limit: the same fits
-in one run.
+The runs are logistic regressions on a small simulation (two fits each), so that nearly all of their
+time is start-up. Peer: a process a run, as `python train.py` in a shell loop and as Hydra's stock
+submitit launcher starts them. Limit: the same fits in one run.
 """
 
 import argparse
@@ -20,20 +21,30 @@ from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
-    *("model=logistic_regression", "dataset.n_samples=200", "dataset.n_genes=100", "trainer.max_epochs=3"),
-    *("trainer.threads=1", "logger=none", "split.folds=2", "model.report_optimum=null"),
+    "model=logistic_regression",
+    "dataset.n_samples=200",
+    "dataset.n_genes=100",
+    "trainer.max_epochs=3",
+    "trainer.threads=1",
+    "logger=none",
+    "split.folds=2",
+    "model.report_optimum=null",
 ]
 
 
 def seconds_of(directory: Path, *words: str) -> float:
     started = time.monotonic()
     command = [sys.executable, str(ROOT / "train.py"), *words]
-    subprocess.run(command, cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        command, cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     return time.monotonic() - started
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json")

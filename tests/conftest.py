@@ -1,4 +1,5 @@
-"""What tests share: the folder of real data, and two ways to run a config: in this process, and as a user types it."""
+"""What tests share: the folder of real data, and two ways to run a config: in this process, and as
+a user types it."""
 
 import copy
 import json
@@ -47,7 +48,7 @@ def ctrl_c() -> Iterator[None]:
 @pytest.fixture
 def run_here(tmp_path: Path) -> Iterator[Callable[..., list[dict]]]:
     """Run a config in this process; returns its records, ordered by fold and fraction."""
-    from beyondlinear.run import run
+    from beyondlinear.experiment.run import run
 
     level, numbered = logging.getLogger().level, iter(range(1000))
 
@@ -62,7 +63,8 @@ def run_here(tmp_path: Path) -> Iterator[Callable[..., list[dict]]]:
         run(cfg)
         listing = json.loads(next(directory.glob("fits_*.json")).read_text())
         records = [
-            json.loads((tmp_path / store / f["key"][:2] / f"{f['key']}.json").read_text()) for f in listing["fits"]
+            json.loads((tmp_path / store / f["key"][:2] / f"{f['key']}.json").read_text())
+            for f in listing["fits"]
         ]
         return sorted(records, key=lambda r: (r["fold"], r["fraction"], r["pretrained"] or False))
 
@@ -76,7 +78,9 @@ def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
 
     def call(*arguments: str, expect: int = 0) -> subprocess.CompletedProcess:
         command = [sys.executable, str(ROOT / "train.py"), *arguments]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        )
         assert done.returncode == expect, done.stdout + done.stderr
         return done
 

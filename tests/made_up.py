@@ -1,4 +1,5 @@
-"""Configs, samples and benches made by hand; in a module of its own name, for more than one folder has a conftest."""
+"""Configs, samples and benches made by hand; in a module of its own name, for more than one folder
+has a conftest."""
 
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-import beyondlinear.config  # noqa: F401  (registers the schema that configs compose with)
-from beyondlinear.tasks import Samples, Task
+import beyondlinear.runtime.config  # noqa: F401  (registers the schema that configs compose with)
+from beyondlinear.tasks.task import Samples, Task
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +28,10 @@ def mean_accuracy(records: list[dict]) -> float:
 
 
 def make_samples(
-    labels: list[str], groups: list | np.ndarray | None = None, x: np.ndarray | None = None, **obs: list
+    labels: list[str],
+    groups: list | np.ndarray | None = None,
+    x: np.ndarray | None = None,
+    **obs: list,
 ) -> Samples:
     """Samples of a task, as small as a test needs them."""
     n = len(labels)
@@ -38,15 +42,10 @@ def make_samples(
     return Task("label").select(ad.AnnData(x, obs=frame), numbers.astype(np.int64))
 
 
-def make_bench(cfg, directory: Path = Path()):
+def make_context(cfg, directory: Path = Path()):
     """What the fits of a run share, without the run."""
-    from beyondlinear.config import build
-    from beyondlinear.parts import Bench
-    from beyondlinear.results import Store
+    from beyondlinear.experiment import run
+    from beyondlinear.runtime.config import build
 
-    config = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    splitter, adata = build(cfg.split), build(cfg.dataset)
-    samples = build(cfg.task).select(adata, splitter.groups(adata.obs))
-    removal, model, tuning, training = (build(cfg[g]) for g in ("signal_removal", "model", "tuning", "trainer"))
-    store = Store(directory / "records")
-    return Bench(cfg, config, samples, "data", splitter, removal, model, tuning, training, store, directory)
+    cfg = OmegaConf.merge(cfg, {"results": {"store": str(directory / "records")}})
+    return run.make_context(cfg, build(cfg.trainer))

@@ -11,9 +11,11 @@ from pathlib import Path
 
 
 class Faults:
-    """What happens to requests, by the end of the path: a list of faults for the first requests, one each, then none.
+    """What happens to requests, by the end of the path: a list of faults for the first requests,
+    one each, then none.
 
-    A fault is a status (503, 404), "die" (half of the file), "html", "garbage", "hang" or "truncate" (half, said to be all).
+    A fault is a status (503, 404), "die" (half of the file), "html", "garbage", "hang" or
+    "truncate" (half, said to be all).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,10 +63,14 @@ def serve(folder: Path) -> Iterator[tuple[str, Faults]]:
                 content = content[: len(content) // 2]
             self.send_response(206 if start else 200)
             if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header(
+                    "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                )
             self.send_header("Content-Length", str(len(content) - start))
             self.send_header("Server", "AmazonS3")
-            self.send_header("ETag", f'"{hashlib.md5(b"other").hexdigest() if faults.wrong_hash else digest}"')
+            self.send_header(
+                "ETag", f'"{hashlib.md5(b"other").hexdigest() if faults.wrong_hash else digest}"'
+            )
             self.end_headers()
             if fault == "die":
                 self.wfile.write(content[start : start + (len(content) - start) // 2])

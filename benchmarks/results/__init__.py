@@ -10,9 +10,14 @@ from typing import Any
 
 
 def machine() -> dict[str, Any]:
-    """When and on what; load: processes that wanted a core over the last minute, this one included."""
+    """When and on what; load: processes that wanted a core over the last minute, this one
+    included."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line.split(":")[1].strip()
+        for line in info.read_text().splitlines()
+        if line.startswith("model name")
+    ]
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "device": f"{os.cpu_count()} × {names[0] if names else platform.machine()}",
@@ -26,12 +31,14 @@ def keep(path: str | None, rows: list[dict[str, Any]], **measured: Any) -> None:
     if path is None:
         return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(machine() | measured | {"rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    Path(path).write_text(
+        json.dumps(machine() | measured | {"rows": rows}, indent=1, ensure_ascii=False) + "\n"
+    )
 
 
 def wait_as_runs_do() -> None:
-    """Begin this program again with OpenMP's threads waiting as in a run: torch reads how when it is loaded, here before
-    beyondlinear says it."""
+    """Begin this program again with OpenMP's threads waiting as in a run: torch reads how when it
+    is loaded, here before beyondlinear says it."""
     if "BENCHMARK_BEGUN_AGAIN" not in os.environ:
         again = {"BENCHMARK_BEGUN_AGAIN": "1", "OMP_WAIT_POLICY": "passive"}
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | again)

@@ -7,12 +7,14 @@ from anndata import AnnData
 
 from beyondlinear.data import checks
 from beyondlinear.data.checks import check_finite, check_unique, subset
-from beyondlinear.errors import DataError
+from beyondlinear.runtime.errors import DataError
 
 
 def data(values: list[list[float]]) -> AnnData:
     x = np.array(values, dtype=np.float32)
-    samples = pd.DataFrame({"tissue": list("abcdef"[: len(x)])}, index=[f"s{i}" for i in range(len(x))])
+    samples = pd.DataFrame(
+        {"tissue": list("abcdef"[: len(x)])}, index=[f"s{i}" for i in range(len(x))]
+    )
     return AnnData(X=x, obs=samples, var=pd.DataFrame(index=[f"g{j}" for j in range(x.shape[1])]))
 
 
@@ -27,7 +29,10 @@ def test_finite_data_is_passed_on_without_a_copy():
 def test_nan_is_an_error_that_counts_and_says_what_each_remedy_leaves():
     with pytest.raises(DataError) as e:
         check_finite(data(HOLES), "error")
-    assert "3 values are NaN or infinite, in 2 genes ('g1', 'g3') and 2 samples ('s0', 's2')" in str(e.value)
+    assert (
+        "3 values are NaN or infinite, in 2 genes ('g1', 'g3') and 2 samples ('s0', 's2')"
+        in str(e.value)
+    )
     assert "dataset.on_nan=drop_genes leaves 2 of 4 genes" in str(e.value)
     assert "dataset.on_nan=drop_samples leaves 1 of 3 samples" in str(e.value)
 
@@ -49,7 +54,9 @@ def test_drop_samples():
 
 
 def test_dropping_everything_is_an_error():
-    with pytest.raises(DataError, match=r"drop_genes leaves nothing: 2 values .* leaves 0 of 2 genes"):
+    with pytest.raises(
+        DataError, match=r"drop_genes leaves nothing: 2 values .* leaves 0 of 2 genes"
+    ):
         check_finite(data([[np.nan, 1], [2, -np.inf]]), "drop_genes")
 
 

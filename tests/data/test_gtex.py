@@ -1,4 +1,5 @@
-"""GTEx from the portal's three files: streamed, joined by sample and donor, the same store whatever the route."""
+"""GTEx from the portal's three files: streamed, joined by sample and donor, the same store whatever
+the route."""
 
 import gzip
 import logging
@@ -11,9 +12,9 @@ import pytest
 from mirror import serve
 from trees import FILES, N, P, values, write_gtex
 
-from beyondlinear.data import gene_lines
+from beyondlinear.data import gene_table as gene_lines
 from beyondlinear.data.gtex import Gtex
-from beyondlinear.errors import DataError
+from beyondlinear.runtime.errors import DataError
 
 
 def gtex(mirror, cache, **more) -> Gtex:
@@ -30,8 +31,12 @@ def test_values_labels_and_donors(tmp_path):
     ]
     assert adata.obs.loc["GTEX-1001-0004-SM-4", "sex"] == "female"
     assert adata.var_names[3] == "ENSG00000000003.1_PAR_Y"
-    np.testing.assert_allclose(adata.var["variance"], values().T[1:].astype(np.float32).var(0, ddof=1), rtol=1e-6)
-    assert gtex(tmp_path / "m", tmp_path).prepare().said()["dropped"] == {"without attributes": 1}
+    np.testing.assert_allclose(
+        adata.var["variance"], values().T[1:].astype(np.float32).var(0, ddof=1), rtol=1e-6
+    )
+    assert gtex(tmp_path / "m", tmp_path).prepare().provenance()["dropped"] == {
+        "without attributes": 1
+    }
 
 
 def test_the_most_variable_genes_are_kept_in_the_files_order(tmp_path):
@@ -75,7 +80,7 @@ def test_files_are_found_whichever_place_holds_them(tmp_path):
         ("truncated", "truncated or damaged"),
         ("other samples", "are they of one release"),
         ("no column", "has no column 'SMTS'"),
-        ("no file", "could not be had"),
+        ("no file", "was not found"),
         ("twice", r"1 gene id \('ENSG00000000000.1'\) occur twice"),
     ],
 )
@@ -94,7 +99,11 @@ def test_bad_files(tmp_path, how, said):
     elif how == "no file":
         samples.unlink()
     elif how == "twice":
-        text = gzip.decompress(matrix.read_bytes()).decode().replace("ENSG00000000001.1", "ENSG00000000000.1")
+        text = (
+            gzip.decompress(matrix.read_bytes())
+            .decode()
+            .replace("ENSG00000000001.1", "ENSG00000000000.1")
+        )
         matrix.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(DataError, match=said):
         gtex(folder, tmp_path / "c").load()
@@ -110,9 +119,14 @@ import beyondlinear.data.gtex as g
 with patch.object(g, "most_variable", lambda *a: os.kill(os.getpid(), signal.SIGKILL)):
     g.Gtex(mirror=sys.argv[1], cache=sys.argv[2], transform="none").prepare()
 """
-    done = subprocess.run([sys.executable, "-c", code, folder, tmp_path / "c"], capture_output=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder, tmp_path / "c"], capture_output=True, timeout=60
+    )
     assert done.returncode == -9, done.stderr
-    assert gtex(folder, tmp_path / "c").prepare().check() == gtex(folder, tmp_path / "d").prepare().check()
+    assert (
+        gtex(folder, tmp_path / "c").prepare().check()
+        == gtex(folder, tmp_path / "d").prepare().check()
+    )
     assert not list((tmp_path / "c").rglob("*.tmp"))
 
 
@@ -122,7 +136,9 @@ def test_the_genuine_samples_of_v8(shared, tmp_path, caplog):
     real = shared / "data/gtex_v8_acmg59"
     (matrix,) = real.glob("*.gct.gz")
     labels = pd.read_csv(real / "gtex_v8_acmg59_sample_labels.csv.gz", dtype=str)
-    labels[["SAMPID", "SMTS"]].assign(SMTSD=labels["SMTSD_id"]).to_csv(tmp_path / "samples.txt", sep="\t", index=False)
+    labels[["SAMPID", "SMTS"]].assign(SMTSD=labels["SMTSD_id"]).to_csv(
+        tmp_path / "samples.txt", sep="\t", index=False
+    )
     adata = Gtex(
         mirror=[str(real), str(tmp_path)],
         cache=str(tmp_path / "c"),

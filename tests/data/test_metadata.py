@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from beyondlinear.data.metadata import make_names, match, read_metadata, without_version
-from beyondlinear.errors import DataError
+from beyondlinear.runtime.errors import DataError
 
 PATH = Path("expression.csv")
 
@@ -35,7 +35,8 @@ def test_two_columns_with_one_result_are_no_ambiguity():
 def test_two_columns_with_different_results_need_a_name():
     metadata = table(tumor="a b c", normal="c b a")
     with pytest.raises(
-        DataError, match=r"columns 'tumor', 'normal' of the metadata match 3 columns .* different results"
+        DataError,
+        match=r"columns 'tumor', 'normal' of the metadata match 3 columns .* different results",
     ):
         match(PATH, axes(), metadata, None)
     assert match(PATH, axes(), metadata, "normal").positions.tolist() == [2, 1, 0]
@@ -78,7 +79,9 @@ def test_ids_that_nearly_match_are_a_hint(in_table: str, in_metadata: str, hint:
 
 
 def test_an_unknown_id_column_gets_the_closest_name():
-    with pytest.raises(DataError, match=r"'smaple' is no column of the metadata. did you mean 'sample'\?"):
+    with pytest.raises(
+        DataError, match=r"'smaple' is no column of the metadata. did you mean 'sample'\?"
+    ):
         match(PATH, axes(), table(sample="a b c"), "smaple")
 
 
@@ -89,7 +92,8 @@ def test_an_empty_cell_is_no_id():
 
 def test_numbers_and_text_of_a_table(tmp_path: Path):
     (tmp_path / "m.csv").write_text(
-        'sample,age,batch,dose,treatment,stage\n001,61,1,0.5,None,"II, b"\n002,NA,2,1e-3,drug,\n003,70,1,2,None,I\n'
+        'sample,age,batch,dose,treatment,stage\n001,61,1,0.5,None,"II,'
+        ' b"\n002,NA,2,1e-3,drug,\n003,70,1,2,None,I\n'
     )
     numbers, text = read_metadata(tmp_path / "m.csv", "dataset.metadata")
     assert numbers["sample"].tolist() == ["001", "002", "003"]

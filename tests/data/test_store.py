@@ -1,4 +1,5 @@
-"""The prepared store: whole or not there, the same bits for the same content, damage that is found."""
+"""The prepared store: whole or not there, the same bits for the same content, damage that is
+found."""
 
 import multiprocessing
 import time
@@ -11,9 +12,8 @@ import pytest
 import zarr
 from anndata.io import write_elem
 
-from beyondlinear.data.statistics import RunningStatistics, most_variable
-from beyondlinear.data.store import COLUMNS, ROWS, Store, StoreWriter, one_writer
-from beyondlinear.errors import DataError
+from beyondlinear.data.store import COLUMNS, ROWS, ExpressionStore, StoreWriter, one_writer
+from beyondlinear.runtime.errors import DataError
 
 N, P = ROWS + 44, COLUMNS + 7
 
@@ -22,7 +22,9 @@ def content(n: int = N, p: int = P) -> tuple[np.ndarray, pd.DataFrame, pd.DataFr
     random = np.random.default_rng(0)
     x = (random.gamma(0.5, 3, (n, p)) * (random.random((n, p)) > 0.4)).astype(np.float32)
     tissue = [None if i % 5 == 0 else f"T{i % 3}" for i in range(n)]
-    obs = pd.DataFrame({"tissue": tissue, "depth": random.normal(size=n)}, index=[f"s{i}" for i in range(n)])
+    obs = pd.DataFrame(
+        {"tissue": tissue, "depth": random.normal(size=n)}, index=[f"s{i}" for i in range(n)]
+    )
     return x, obs, pd.DataFrame({"mean": x.mean(0, dtype=np.float64)})
 
 
@@ -41,7 +43,7 @@ def write(path: Path, by: str = "rows") -> str:
 def test_what_was_written_is_read_and_anndata_reads_it_too(tmp_path):
     x, obs, var = content()
     hashed = write(tmp_path / "a.zarr")
-    store = Store(tmp_path / "a.zarr")
+    store = ExpressionStore(tmp_path / "a.zarr")
     found = store.read()
     np.testing.assert_array_equal(found.X, x)
     assert found.X.dtype == np.float32
@@ -49,7 +51,7 @@ def test_what_was_written_is_read_and_anndata_reads_it_too(tmp_path):
     assert found.obs["tissue"].fillna("").tolist() == obs["tissue"].fillna("").tolist()
     np.testing.assert_array_equal(found.obs["depth"], obs["depth"])
     np.testing.assert_array_equal(found.var["mean"], var["mean"])
-    assert store.check() == hashed == store.said()["content"]
+    assert store.check() == hashed == store.provenance()["content"]
     np.testing.assert_array_equal(anndata.read_zarr(tmp_path / "a.zarr").X, x)
 
 
@@ -57,7 +59,7 @@ def test_some_samples_and_genes(tmp_path):
     x, obs, _ = content()
     write(tmp_path / "a.zarr")
     rows, columns = np.array([3, 4, ROWS - 1, ROWS, N - 1]), np.array([0, 5, COLUMNS, P - 1])
-    found = Store(tmp_path / "a.zarr").read(rows, columns)
+    found = ExpressionStore(tmp_path / "a.zarr").read(rows, columns)
     np.testing.assert_array_equal(found.X, x[np.ix_(rows, columns)])
     assert list(found.obs_names) == list(obs.index[rows])
     assert list(found.var_names) == ["g0", "g5", f"g{COLUMNS}", f"g{P - 1}"]
@@ -70,11 +72,11 @@ def test_the_content_hash_does_not_depend_on_the_order_of_writing(tmp_path):
 def test_a_store_without_its_end_is_none(tmp_path):
     x, _, _ = content()
     StoreWriter(tmp_path / "a.zarr", N, [f"g{j}" for j in range(P)]).put(0, 0, x[:ROWS])
-    assert not Store(tmp_path / "a.zarr").exists
+    assert not ExpressionStore(tmp_path / "a.zarr").exists
     with pytest.raises(DataError, match="there is no prepared store"):
-        Store(tmp_path / "a.zarr").check()
+        ExpressionStore(tmp_path / "a.zarr").check()
     write(tmp_path / "a.zarr")  # over what the killed writer left
-    assert Store(tmp_path / "a.zarr").exists
+    assert ExpressionStore(tmp_path / "a.zarr").exists
 
 
 @pytest.mark.parametrize("how", ["lost", "changed", "obs"])
@@ -86,20 +88,26 @@ def test_damage_is_found(tmp_path, how):
     elif how == "changed":
         chunk.write_bytes((tmp_path / "a.zarr/X/c/1/1").read_bytes())
     else:
-        values = next(p for p in (tmp_path / "a.zarr/obs/depth").rglob("*") if p.is_file() and p.name != "zarr.json")
+        values = next(
+            p
+            for p in (tmp_path / "a.zarr/obs/depth").rglob("*")
+            if p.is_file() and p.name != "zarr.json"
+        )
         other = tmp_path / "b.zarr"
         write(other)
         table = anndata.read_zarr(other)
         table.obs["depth"] = 0.0
         with anndata.settings.override(auto_shard_zarr_v3=False):
-            write_elem(zarr.open_group(tmp_path / "c.zarr", mode="w", zarr_format=3), "obs", table.obs)
+            write_elem(
+                zarr.open_group(tmp_path / "c.zarr", mode="w", zarr_format=3), "obs", table.obs
+            )
         source = tmp_path / "c.zarr/obs/depth" / values.relative_to(tmp_path / "a.zarr/obs/depth")
         if source.exists():
             values.write_bytes(source.read_bytes())
         else:  # a chunk of zeros is not written at all
             values.unlink()
     with pytest.raises(DataError, match="is damaged"):
-        Store(tmp_path / "a.zarr").check()
+        ExpressionStore(tmp_path / "a.zarr").check()
 
 
 def _writer(path: Path, began, times) -> None:
@@ -114,46 +122,12 @@ def test_only_one_process_writes_and_the_other_waits(tmp_path):
     context = multiprocessing.get_context("fork")
     times = context.Queue()
     events = [context.Event(), context.Event()]
-    processes = [context.Process(target=_writer, args=(tmp_path / "a.zarr", e, times)) for e in events]
+    processes = [
+        context.Process(target=_writer, args=(tmp_path / "a.zarr", e, times)) for e in events
+    ]
     for process in processes:
         process.start()
     for process in processes:
         process.join(20)
     (_, end), (start, _) = sorted(times.get(timeout=5) for _ in processes)
     assert start >= end
-
-
-class TestStatistics:
-    def test_equal_those_of_the_whole_in_float64(self):
-        x, _, _ = content(400, 50)
-        running = RunningStatistics(50)
-        for start in range(0, 400, 33):
-            running.update(x[start : start + 33])
-        table, whole = running.table(), x.astype(np.float64)
-        np.testing.assert_allclose(table["mean"], whole.mean(0), rtol=1e-12)
-        np.testing.assert_allclose(table["variance"], whole.var(0, ddof=1), rtol=1e-12)
-        np.testing.assert_allclose(table["variance_log2p1"], np.log2(whole + 1).var(0, ddof=1), rtol=1e-5)
-        np.testing.assert_array_equal(table["min"], x.min(0))
-        np.testing.assert_array_equal(table["max"], x.max(0))
-        np.testing.assert_allclose(table["zero_share"], (x == 0).mean(0))
-
-    def test_hold_where_squares_would_cancel(self):
-        x = (1e6 + np.array([[-1.0], [0.0], [1.0]])).astype(np.float32)
-        running = RunningStatistics(1)
-        running.update(x)
-        assert running.table()["variance"][0] == 1.0
-
-    def test_merged_are_those_of_one_pass(self):
-        x, _, _ = content(300, 20)
-        whole, first, second = RunningStatistics(20), RunningStatistics(20), RunningStatistics(20)
-        whole.update(x)
-        first.update(x[:70])
-        second.update(x[70:])
-        first.merge(second)
-        pd.testing.assert_frame_equal(first.table(), whole.table(), rtol=1e-12)
-
-    def test_most_variable_genes_on_either_scale(self):
-        table = pd.DataFrame({"variance": [9.0, 1, 5, 2], "variance_log2p1": [0.1, 3, 0.2, 2]})
-        assert most_variable(table, 1).tolist() == [0, 1]
-        assert most_variable(table, 2).tolist() == [0, 1, 2, 3]
-        assert most_variable(table, None).tolist() == [0, 1, 2, 3]

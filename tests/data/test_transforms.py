@@ -6,7 +6,7 @@ import pytest
 from anndata import AnnData
 
 from beyondlinear.data.transforms import transform
-from beyondlinear.errors import ConfigError, DataError
+from beyondlinear.runtime.errors import ConfigError, DataError
 
 GENES = ["ENSG00000000001.4", "ENSG00000000002.1", "ENSG00000000002.1_PAR_Y", "ENSG00000000003.7"]
 
@@ -41,7 +41,9 @@ def test_logs():
 
 
 def test_cpm_and_a_chain_from_left_to_right():
-    np.testing.assert_allclose(transform(data([[1, 3], [5, 5]]), "cpm").X, [[250000, 750000], [500000, 500000]])
+    np.testing.assert_allclose(
+        transform(data([[1, 3], [5, 5]]), "cpm").X, [[250000, 750000], [500000, 500000]]
+    )
     # 250,000 + 1 = 2^17.93157...
     chained = transform(data([[1, 3]]), ["cpm", "log2p1"]).X
     np.testing.assert_allclose(chained, [[17.931574, 19.516533]], rtol=1e-6)
@@ -60,7 +62,8 @@ def test_the_matrix_is_changed_in_place():
 
 
 def test_tpm_by_hand(lengths: str, caplog: pytest.LogCaptureFixture):
-    # rates 10/1000, 5/500, 40/2000 = .01, .01, .02; the PAR_Y copy has no length of its own and takes not its twin's
+    # rates 10/1000, 5/500, 40/2000 = .01, .01, .02; the PAR_Y copy has no length of its own and
+    # takes not its twin's
     adata = transform(data([[10, 5, 99, 40]]), "tpm", lengths)
     np.testing.assert_allclose(adata.X, [[250000, 250000, 500000]], rtol=1e-6)
     assert list(adata.var_names) == [GENES[0], GENES[1], GENES[3]]
@@ -76,13 +79,16 @@ def test_tpm_forgets_a_constant_per_sample(lengths: str):
 
 def test_a_gene_with_two_lengths_has_none(tmp_path: Path):
     path = tmp_path / "lengths.tsv"
-    path.write_text(f"id\tbases\n{GENES[0]}\t1000\nENSG00000000002.3\t500\nENSG00000000002.4\t700\n")
+    path.write_text(
+        f"id\tbases\n{GENES[0]}\t1000\nENSG00000000002.3\t500\nENSG00000000002.4\t700\n"
+    )
     assert list(transform(data([[1, 2]]), "tpm", str(path)).var_names) == [GENES[0]]
 
 
 def test_negative_values_name_the_value_and_a_likely_reason():
     with pytest.raises(
-        DataError, match=r"'ENSG00000000002.1' is -2 in sample 's0'; the data may be on a log scale already"
+        DataError,
+        match=r"'ENSG00000000002.1' is -2 in sample 's0'; the data may be on a log scale already",
     ):
         transform(data([[1, -2]]), "cpm")
     with pytest.raises(DataError, match="log1p needs values from 0"):
@@ -90,7 +96,9 @@ def test_negative_values_name_the_value_and_a_likely_reason():
 
 
 def test_all_zero_samples_are_named():
-    with pytest.raises(DataError, match=r"1 sample \('s1'\) hold zeros only, so cpm is not defined"):
+    with pytest.raises(
+        DataError, match=r"1 sample \('s1'\) hold zeros only, so cpm is not defined"
+    ):
         transform(data([[1, 2], [0, 0]]), "cpm")
 
 
@@ -117,7 +125,9 @@ def test_lengths_that_are_missing_unused_or_wrong(tmp_path: Path, lengths: str):
     with pytest.raises(DataError, match=r"no gene id of the data is in .*table: 'TP53'"):
         transform(data([[1, 2]]), "tpm", str(tmp_path / "symbols.csv"))
     (tmp_path / "zero.csv").write_text(f"gene,bp_length\n{GENES[0]},0\n")
-    with pytest.raises(DataError, match="row 1: bp_length is 0; a length is a number of bases above 0"):
+    with pytest.raises(
+        DataError, match="row 1: bp_length is 0; a length is a number of bases above 0"
+    ):
         transform(data([[1, 2]]), "tpm", str(tmp_path / "zero.csv"))
     (tmp_path / "two.csv").write_text(f"gene,start,end\n{GENES[0]},1,9\n")
     with pytest.raises(DataError, match="its columns of numbers are: start, end"):
@@ -125,8 +135,14 @@ def test_lengths_that_are_missing_unused_or_wrong(tmp_path: Path, lengths: str):
 
 
 def test_real_counts_to_tpm_at_true_width(shared: Path):
-    counts = pd.read_csv(shared / "data/tcga6_counts/TCGA_CHOL_Counts.exp.gz", sep="\t", index_col=0)
-    adata = AnnData(X=np.ascontiguousarray(counts.to_numpy(np.float32).T), obs=counts.T[[]], var=counts[[]])
-    tpm = transform(adata, "tpm", str(shared / "data/gene_lengths/gencode_v25_gene_bp_length.csv.gz"))
+    counts = pd.read_csv(
+        shared / "data/tcga6_counts/TCGA_CHOL_Counts.exp.gz", sep="\t", index_col=0
+    )
+    adata = AnnData(
+        X=np.ascontiguousarray(counts.to_numpy(np.float32).T), obs=counts.T[[]], var=counts[[]]
+    )
+    tpm = transform(
+        adata, "tpm", str(shared / "data/gene_lengths/gencode_v25_gene_bp_length.csv.gz")
+    )
     assert tpm.shape == (36, 56537)
     np.testing.assert_allclose(tpm.X.sum(axis=1, dtype=float), 1e6, rtol=1e-7)

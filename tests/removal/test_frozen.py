@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from beyondlinear import cli
-from beyondlinear.errors import RemovalError, ResultsError
+from beyondlinear.data.scaling import Preparation
 from beyondlinear.removal.erasers import Eraser
-from beyondlinear.removal.frozen import FrozenRemoval, erase
-from beyondlinear.scaling import Preparation
+from beyondlinear.removal.frozen import FrozenRemoval
+from beyondlinear.report.predict import erase
+from beyondlinear.runtime.errors import RemovalError, ResultsError
 
 # takes gene g1 off (1, 1) after g1 was halved
 ERASER = Eraser(np.array([1.0, 1.0]), np.array([[1.0], [0.0]]), np.array([[1.0, 0.0]]))
@@ -26,7 +27,9 @@ def test_genes_are_found_by_id_and_others_left_out():
 
 def test_other_genes_are_refused():
     x = np.zeros((1, 2), dtype=np.float32)
-    with pytest.raises(RemovalError, match=r"fitted on 2 genes, and 1 of them are missing here \(e.g. g2\)"):
+    with pytest.raises(
+        RemovalError, match=r"fitted on 2 genes, and 1 of them are missing here \(e.g. g2\)"
+    ):
         FROZEN.apply(x, np.array(["g1", "g3"]))
     with pytest.raises(RemovalError, match="1 of 2 gene ids occur twice"):
         FROZEN.apply(x, np.array(["g1", "g1"]))
@@ -40,9 +43,14 @@ def test_missing_values_are_refused():
 @pytest.fixture
 def fitted(run_here, tmp_path):
     """A record with an eraser, and new samples in a file."""
-    settings = ["dataset=simulated_clusters", "dataset.n_samples=300", "dataset.n_genes=12", "split.folds=2"]
-    settings += ["model=ridge_logistic", "trainer.threads=1", "meters.trees=0"]
-    [record, _] = run_here(*settings, "signal_removal=train")
+    settings = [
+        "dataset=simulated_clusters",
+        "dataset.n_samples=300",
+        "dataset.n_genes=12",
+        "split.folds=2",
+    ]
+    settings += ["model=ridge_logistic", "trainer.threads=1", "leak_probes.trees=0"]
+    [record, _] = run_here(*settings, "signal_removal=leace")
     [plain, _] = run_here(*settings, "signal_removal=none")
     genes = [f"gene_{i:04}" for i in range(12)]
     store = tmp_path / "records"
@@ -57,10 +65,16 @@ def test_the_erase_verb_gives_what_the_fit_was_given(fitted, tmp_path, monkeypat
         assert "eraser_right" in arrays
     random = np.random.default_rng(0)
     new = random.normal(size=(5, len(genes))).astype(np.float32) * 3
-    table = pd.DataFrame(new.T, index=genes, columns=[f"new{i}" for i in range(5)])  # genes × samples
+    table = pd.DataFrame(
+        new.T, index=genes, columns=[f"new{i}" for i in range(5)]
+    )  # genes × samples
     table.to_csv(tmp_path / "new.csv")
     out = tmp_path / "erased.h5ad"
-    monkeypatch.setattr(sys, "argv", ["beyondlinear", "erase", str(path), str(tmp_path / "new.csv"), "--out", str(out)])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["beyondlinear", "erase", str(path), str(tmp_path / "new.csv"), "--out", str(out)],
+    )
     cli.main()
     assert capsys.readouterr().out.startswith("5 samples × 12 genes, erased as in")
     erased = ad.read_h5ad(out)

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from beyondlinear.errors import RemovalError
 from beyondlinear.removal import limma
 from beyondlinear.removal.limma import remove_batch_effect
+from beyondlinear.runtime.errors import RemovalError
 
-# What limma printed for the cases that are not of full rank. It calls the covariate by its position, "5".
+# What limma printed for the cases that are not of full rank. It calls the covariate by its
+# position, "5".
 NOT_ESTIMABLE = {
     "collinear_covariates": ("covariate2", 5),
     "design_fully_confounded": ("batch1", 4),
@@ -20,11 +21,27 @@ NOT_ESTIMABLE = {
     "nested_rank_deficient": ("batch21", 5),
     "unused_level": ("batch2", 4),
 }
-LOST_BATCH2 = ["Coefficients not estimable: batch2 (taken as 0)", "Partial NA coefficients for 1 probe(s)"]
+LOST_BATCH2 = [
+    "Coefficients not estimable: batch2 (taken as 0)",
+    "Partial NA coefficients for 1 probe(s)",
+]
 CASES = [
     *NOT_ESTIMABLE,
-    *("all_singletons", "covariates", "covariates_only", "design_confounded", "design_preserve", "gene_weights"),
-    *("five_class_imbalanced", "inf_values", "large_offset", "numeric_labels_order", "sample_weights"),
+    *(
+        "all_singletons",
+        "covariates",
+        "covariates_only",
+        "design_confounded",
+        "design_preserve",
+        "gene_weights",
+    ),
+    *(
+        "five_class_imbalanced",
+        "inf_values",
+        "large_offset",
+        "numeric_labels_order",
+        "sample_weights",
+    ),
     *("singleton_class", "two_batch_factors", "two_class", "zero_variance_and_01"),
 ]
 
@@ -41,7 +58,11 @@ def corrected(x: np.ndarray, *labels: Any, **arguments: Any) -> tuple[np.ndarray
 @pytest.mark.parametrize("case", CASES)
 def test_equals_limma(case: str, dtype: type, tolerance: float, shared: Path) -> None:
     golden = np.load(shared / "limma_golden" / f"{case}.npz", allow_pickle=False)
-    arguments = {name: golden[name] for name in ("batch", "batch2", "covariates", "design", "levels") if name in golden}
+    arguments = {
+        name: golden[name]
+        for name in ("batch", "batch2", "covariates", "design", "levels")
+        if name in golden
+    }
     if "weights" in golden:
         arguments["weights"] = golden["weights"].T  # limma's are genes × samples
     x = golden["x"].T.astype(dtype)
@@ -71,7 +92,8 @@ def test_two_classes_by_hand() -> None:
 
 
 def test_design_is_kept() -> None:
-    # Balanced: treatment adds 8 and batch B adds 4, so the corrected values are those of the mean batch.
+    # Balanced: treatment adds 8 and batch B adds 4, so the corrected values are those of the mean
+    # batch.
     x = np.array([[0.0], [8.0], [4.0], [12.0]])
     design = np.array([[1, 0], [1, 1], [1, 0], [1, 1]])
     out = remove_batch_effect(x, ["A", "A", "B", "B"], design=design)
@@ -115,11 +137,13 @@ def test_a_column_is_dropped_below_the_tolerance_of_r(share: float, dropped: boo
 def test_levels_decide_which_coefficient_is_dropped() -> None:
     x = np.array([[0.0], [2.0], [6.0], [8.0]])
     batch = ["A", "A", "B", "B"]
-    # Z last: columns A, B are (1, 0) and (0, 1); with the intercept the column of B is dropped, so that of A is -6.
+    # Z last: columns A, B are (1, 0) and (0, 1); with the intercept the column of B is dropped, so
+    # that of A is -6.
     out, messages = corrected(x, batch, levels=["A", "B", "Z"])
     np.testing.assert_allclose(out[:, 0], [6, 8, 6, 8], atol=1e-13)
     assert messages == LOST_BATCH2
-    # Z first: Z's column is -1 where B is, A's 1 on A and -1 on B; Z's coefficient is -6 and A's is dropped.
+    # Z first: Z's column is -1 where B is, A's 1 on A and -1 on B; Z's coefficient is -6 and A's is
+    # dropped.
     out, messages = corrected(x, batch, levels=["Z", "A", "B"])
     np.testing.assert_allclose(out[:, 0], [0, 2, 0, 2], atol=1e-13)
     assert messages == LOST_BATCH2
@@ -128,14 +152,20 @@ def test_levels_decide_which_coefficient_is_dropped() -> None:
 @pytest.mark.parametrize(
     ("batch", "expected"),
     [
-        # 2, 9, 10: the column of 9 is dropped; that of 2, -2 on it and 2 on 10, takes both to their mean.
+        # 2, 9, 10: the column of 9 is dropped; that of 2, -2 on it and 2 on 10, takes both to their
+        # mean.
         ([2, 9, 10], [2, 10, 2]),
-        # "10", "2", "9": the column of "2" is dropped; that of "10", 4 on it and -4 on "9", takes "10" to "2".
+        # "10", "2", "9": the column of "2" is dropped; that of "10", 4 on it and -4 on "9", takes
+        # "10" to "2".
         (["2", "9", "10"], [0, 14, 0]),
     ],
 )
-def test_numbers_are_ordered_as_numbers_and_strings_as_strings(batch: list[Any], expected: list[float]) -> None:
-    design = np.array([[1, 0], [1, 1], [1, 0]])  # keeps the mean and the second sample, so one coefficient is lost
+def test_numbers_are_ordered_as_numbers_and_strings_as_strings(
+    batch: list[Any], expected: list[float]
+) -> None:
+    design = np.array(
+        [[1, 0], [1, 1], [1, 0]]
+    )  # keeps the mean and the second sample, so one coefficient is lost
     out, messages = corrected(np.array([[0.0], [10.0], [4.0]]), batch, design=design)
     assert messages == LOST_BATCH2
     np.testing.assert_allclose(out[:, 0], expected, atol=1e-13)
@@ -161,23 +191,43 @@ def test_the_result_does_not_depend_on_the_block_size(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch": ["A", "A", "A"]}, r"batch: \['A'\] is all its levels, an effect needs two or more"),
+        (
+            {"batch": ["A", "A", "A"]},
+            r"batch: \['A'\] is all its levels, an effect needs two or more",
+        ),
         ({"batch": ["A", None, "B"]}, r"batch: no label in 1 of 3 rows \(first: row 1\)"),
         ({"batch": ["A", "B", ""]}, r"batch: no label in 1 of 3 rows \(first: row 2\)"),
         ({"batch2": [np.nan, 1.0, 2.0]}, r"batch2: no label in 1 of 3 rows \(first: row 0\)"),
-        ({"batch": pd.Categorical(["A", None, "B"])}, r"batch: no label in 1 of 3 rows \(first: row 1\)"),
+        (
+            {"batch": pd.Categorical(["A", None, "B"])},
+            r"batch: no label in 1 of 3 rows \(first: row 1\)",
+        ),
         ({"batch": ["A", "B"]}, r"batch: shape \(2,\); expected one label for each of the 3 rows"),
-        ({"batch": ["A", "B", "blod"], "levels": ["A", "B", "blood"]}, "'blod' is not .* did you mean 'blood'"),
+        (
+            {"batch": ["A", "B", "blod"], "levels": ["A", "B", "blood"]},
+            "'blod' is not .* did you mean 'blood'",
+        ),
         ({"levels": ["A", "B"]}, "levels of batch: given without batch"),
-        ({"batch": ["A", "B", "B"], "levels2": ["A", "B"]}, "levels of batch2: given without batch2"),
+        (
+            {"batch": ["A", "B", "B"], "levels2": ["A", "B"]},
+            "levels of batch2: given without batch2",
+        ),
         ({"covariates": [1.0, 2.0]}, r"covariates: shape \(2, 1\); expected \(3, k\)"),
         ({"covariates": [1.0, np.nan, 2.0]}, "covariates: nan in row 1, column 0"),
-        ({"covariates": ["a", "b", "c"]}, "covariates: could not convert string to float: .* give numbers"),
+        (
+            {"covariates": ["a", "b", "c"]},
+            "covariates: could not convert string to float: .* give numbers",
+        ),
         ({"batch": ["A", "B", "B"], "design": np.ones((2, 1))}, r"design: shape \(2, 1\)"),
-        ({"batch": ["A", "B", "B"], "weights": [1.0, 2.0]}, r"weights: shape \(2,\); expected \(3,\), one a sample"),
+        (
+            {"batch": ["A", "B", "B"], "weights": [1.0, 2.0]},
+            r"weights: shape \(2,\); expected \(3,\), one a sample",
+        ),
     ],
 )
-def test_errors_name_the_value_the_rule_and_the_remedy(arguments: dict[str, Any], message: str) -> None:
+def test_errors_name_the_value_the_rule_and_the_remedy(
+    arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(RemovalError, match=message):
         remove_batch_effect(np.zeros((3, 2)), **arguments)
 

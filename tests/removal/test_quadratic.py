@@ -1,12 +1,13 @@
-"""Class-dependent variances and covariances are gone from held-out rows after the quadratic eraser."""
+"""Class-dependent variances and covariances are gone from held-out rows after the quadratic
+eraser."""
 
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
-from beyondlinear.errors import RemovalError
 from beyondlinear.removal.quadratic import fit_quadratic
+from beyondlinear.runtime.errors import RemovalError
 
 N_FIT = 1000
 P = 21
@@ -27,7 +28,9 @@ def made(kind: str, n: int = 2 * N_FIT, seed: int = 0) -> tuple[np.ndarray, np.n
 
 
 def forest_auc(x: np.ndarray, codes: np.ndarray) -> float:
-    forest = RandomForestClassifier(50, min_samples_leaf=5, random_state=0).fit(x[:N_FIT], codes[:N_FIT])
+    forest = RandomForestClassifier(50, min_samples_leaf=5, random_state=0).fit(
+        x[:N_FIT], codes[:N_FIT]
+    )
     return float(roc_auc_score(codes[N_FIT:], forest.predict_proba(x[N_FIT:])[:, 1]))
 
 
@@ -37,8 +40,12 @@ def largest_auc_of_squares(x: np.ndarray, codes: np.ndarray) -> float:
     return max(max(auc, 1 - auc) for auc in aucs)
 
 
-@pytest.mark.parametrize(("kind", "forest_before"), [("variance", 0.8), ("correlation", 0.65), ("means", 0.95)])
-def test_what_the_second_moment_tells_is_gone_on_held_out_rows(kind: str, forest_before: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "forest_before"), [("variance", 0.8), ("correlation", 0.65), ("means", 0.95)]
+)
+def test_what_the_second_moment_tells_is_gone_on_held_out_rows(
+    kind: str, forest_before: float
+) -> None:
     x, codes = made(kind)
     out = fit_quadratic(x[:N_FIT], codes[:N_FIT], 2, P, seed=0).apply(x)
     assert forest_auc(x, codes) > forest_before
@@ -90,7 +97,9 @@ def test_equal_arguments_give_an_equal_map_in_any_order_of_genes(n: int) -> None
         np.testing.assert_array_equal(again.arrays()[name], array)
     genes = np.random.default_rng(1).permutation(P)
     turned = fit_quadratic(x[:, genes], codes, 2, 10, seed=3)
-    np.testing.assert_allclose(turned.apply(x[:, genes]), eraser.apply(x)[:, genes], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        turned.apply(x[:, genes]), eraser.apply(x)[:, genes], rtol=0, atol=1e-9
+    )
     swapped = fit_quadratic(x, 1 - codes, 2, 10, seed=3)
     np.testing.assert_allclose(swapped.apply(x), eraser.apply(x), rtol=0, atol=1e-9)
 
@@ -100,7 +109,9 @@ def test_float32_gives_the_map_of_float64() -> None:
     single = x.astype(np.float32)
     out = fit_quadratic(single, codes, 2, 10, seed=0).apply(single)
     assert out.dtype == np.float32
-    np.testing.assert_allclose(out, fit_quadratic(x, codes, 2, 10, seed=0).apply(x), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        out, fit_quadratic(x, codes, 2, 10, seed=0).apply(x), rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("n", [100, 12])
@@ -108,23 +119,38 @@ def test_what_lies_outside_the_components_is_dropped(n: int) -> None:
     x, codes = made("none", n)
     x[:, :5] *= 10
     eraser = fit_quadratic(x, codes, 2, 5, seed=0)
-    assert np.linalg.matrix_rank(eraser.apply(x) - x.mean(axis=0), tol=1e-8) == eraser.right.shape[1] == 4
+    assert (
+        np.linalg.matrix_rank(eraser.apply(x) - x.mean(axis=0), tol=1e-8)
+        == eraser.right.shape[1]
+        == 4
+    )
 
 
 def test_more_components_than_the_rank_count_as_the_rank() -> None:
     x, codes = made("none", 100)
     x[:, 1] = x[:, 0]
     x[:, 2] = 7.0
-    assert fit_quadratic(x, codes, 2, 1000, seed=0).right.shape == (P, P - 3)  # a copy, a constant, the class means
+    assert fit_quadratic(x, codes, 2, 1000, seed=0).right.shape == (
+        P,
+        P - 3,
+    )  # a copy, a constant, the class means
     few, labels = made("none", 12)
-    assert fit_quadratic(few, labels, 2, 12, seed=0).right.shape == (P, 10)  # 12 - 1 for the mean - 1 for the classes
+    assert fit_quadratic(few, labels, 2, 12, seed=0).right.shape == (
+        P,
+        10,
+    )  # 12 - 1 for the mean - 1 for the classes
 
 
 @pytest.mark.parametrize(
     ("x", "codes", "n_components", "message"),
     [
         (np.eye(4), np.array([0, 0, 1, 1]), 0, "n_components: 0; expected at least 1"),
-        (np.array([[0.0], [1], [2], [3]]), np.array([0, 0, 1, 1]), 1, "every direction of 1 principal components"),
+        (
+            np.array([[0.0], [1], [2], [3]]),
+            np.array([0, 0, 1, 1]),
+            1,
+            "every direction of 1 principal components",
+        ),
         (np.ones((4, 2)), np.array([0, 0, 1, 1]), 1, "every direction of 0 principal components"),
         (np.full((4, 2), np.nan), np.array([0, 0, 1, 1]), 1, "not finite"),
         (np.eye(4), np.array([0, 0, 0, 1]), 2, "class 1 has 1 sample"),

@@ -11,15 +11,24 @@ NASTY = "<script>alert(1)</script>"
 
 @pytest.fixture
 def own_file(tmp_path):
-    """60 samples; the label is the sign of the first gene, whose unit is a hundredth of the others'; the rest is noise."""
+    """60 samples; the label is the sign of the first gene, whose unit is a hundredth of the
+    others'; the rest is noise."""
     random = np.random.default_rng(0)
     x = random.standard_normal((60, 12))
     label = np.where(x[:, 0] > 0, "up", "down")
     x[:, 0] *= 100
     genes = [NASTY, *(f"noise{i}" for i in range(11))]
-    pd.DataFrame(x, columns=genes, index=[f"s{i}" for i in range(60)]).rename_axis("sample").to_csv(tmp_path / "x.csv")
-    pd.DataFrame({"sample": [f"s{i}" for i in range(60)], "label": label}).to_csv(tmp_path / "m.csv", index=False)
-    return ["dataset=file", f"dataset.expression={tmp_path / 'x.csv'}", f"dataset.metadata={tmp_path / 'm.csv'}"]
+    pd.DataFrame(x, columns=genes, index=[f"s{i}" for i in range(60)]).rename_axis("sample").to_csv(
+        tmp_path / "x.csv"
+    )
+    pd.DataFrame({"sample": [f"s{i}" for i in range(60)], "label": label}).to_csv(
+        tmp_path / "m.csv", index=False
+    )
+    return [
+        "dataset=file",
+        f"dataset.expression={tmp_path / 'x.csv'}",
+        f"dataset.metadata={tmp_path / 'm.csv'}",
+    ]
 
 
 RUN = ["split.folds=3", "trainer.max_epochs=30", "trainer.threads=1", "logger=none"]
@@ -33,11 +42,15 @@ def test_the_page_names_the_genes_that_linear_models_go_by(run_here, own_file, t
     assert set(table.learner) == {"ridge_logistic"}  # a network has no coefficients
     assert set(table.models) == {3}
     assert len(table) == 12 * 2
-    table["moves"] = table.coefficient * np.where(table.gene == NASTY, 100, 1)  # by one sd of the gene
+    table["moves"] = table.coefficient * np.where(
+        table.gene == NASTY, 100, 1
+    )  # by one sd of the gene
     up = table[table["class"] == "up"].set_index("gene").moves
     assert up.abs().idxmax() == NASTY
     assert up[NASTY] > 2 * up.drop(NASTY).abs().max()
-    assert table.groupby("gene").coefficient.sum().abs().max() < 1e-12  # against the mean of the classes
+    assert (
+        table.groupby("gene").coefficient.sum().abs().max() < 1e-12
+    )  # against the mean of the classes
     text = (tmp_path / "report" / "index.html").read_text()
     assert NASTY not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text

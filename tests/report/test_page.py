@@ -1,4 +1,5 @@
-"""The page in a browser, from the disk: no errors, no requests, sorting, filtering, toggles, names from data as text."""
+"""The page in a browser, from the disk: no errors, no requests, sorting, filtering, toggles, names
+from data as text."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +28,15 @@ def report(make_sweep, tmp_path_factory) -> Path:
 
 
 def test_everything_is_written(report):
-    for name in ("learning_curve", "before_after", "confusion", "recall", "training", "cost", "reliability"):
+    for name in (
+        "learning_curve",
+        "before_after",
+        "confusion",
+        "recall",
+        "training",
+        "cost",
+        "reliability",
+    ):
         for suffix, start in (("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")):
             assert (report / "figures" / f"{name}.{suffix}").read_bytes().startswith(start)
     assert len((report / "tables" / "fits.csv").read_text().splitlines()) == 1 + 2 * 2 * 2 * 5 * 4
@@ -41,10 +50,16 @@ def test_names_from_data_are_escaped(report):
 
 @pytest.fixture(scope="module")
 def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if chromium is None:
         pytest.skip("needs Chromium (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (the dev extra)")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright (the dev extra)"
+    )
     with playwright.sync_playwright() as p:
         opened = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
@@ -65,7 +80,9 @@ def page(browser, report):
     opened.wait_for_selector("#plot .scatterlayer")
     yield opened
     assert opened.said == []
-    assert [url for url in opened.asked if not url.startswith("data:")] == [(report / "index.html").as_uri()]
+    assert [url for url in opened.asked if not url.startswith("data:")] == [
+        (report / "index.html").as_uri()
+    ]
     context.close()
 
 
@@ -86,7 +103,7 @@ def test_a_table_sorts_and_filters(page):
     assert up[0] < up[-1]
     button.click()
     assert [float(v) for v in column(page, "cells", n)] == sorted(up, reverse=True)
-    page.fill("#cells-filter", "ridge split second")
+    page.fill("#cells-filter", "ridge class_means second")
     assert page.inner_text("#cells-count") == f"4 of {len(up)} rows"
 
 

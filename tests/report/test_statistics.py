@@ -8,7 +8,8 @@ from beyondlinear.report.statistics import bootstrap, calibration, compare, holm
 
 
 def test_corrected_t_test_by_hand():
-    # mean 0.02, sd 0.01, J = 4, test/train = 1/4: scale = √(1/4 + 1/4) · 0.0115470 = 0.0081650, t = 2.449490, 3 df
+    # mean 0.02, sd 0.01, J = 4, test/train = 1/4: scale = √(1/4 + 1/4) · 0.0115470 = 0.0081650, t =
+    # 2.449490, 3 df
     found = compare([0.01, 0.03, 0.01, 0.03], n_train=80, n_test=20)
     assert found.mean == pytest.approx(0.02)
     assert found.sd == pytest.approx(0.011547, abs=1e-6)
@@ -21,7 +22,8 @@ def test_corrected_t_test_by_hand():
 
 
 def test_posterior_is_the_one_of_benavoli_and_corani():
-    """Their Matlab and Python code: rho = 1/folds, scale² = (1/n + rho/(1 − rho)) · var; ten folds of equal size."""
+    """Their Matlab and Python code: rho = 1/folds, scale² = (1/n + rho/(1 − rho)) · var; ten folds
+    of equal size."""
     d = np.array([0.03, -0.01, 0.02, 0.04, 0.0, 0.01, 0.05, -0.02, 0.03, 0.02])
     rho = 1 / 10
     scale = np.sqrt(d.var(ddof=1) * (1 / 10 + rho / (1 - rho)))
@@ -62,13 +64,16 @@ def test_bootstrap_value_is_balanced_accuracy_and_keeps_groups_whole():
     right = np.array([1, 1, 0, 1] * 10)  # recall 2/3 and 1
     alone = bootstrap(right, codes, np.arange(40), 2)
     assert alone.value == pytest.approx(5 / 6)
-    together = bootstrap(right, codes, np.repeat(np.arange(10), 4), 2)  # every group is alike: nothing varies
+    together = bootstrap(
+        right, codes, np.repeat(np.arange(10), 4), 2
+    )  # every group is alike: nothing varies
     assert together.high - together.low == pytest.approx(0, abs=1e-9)
     assert np.isnan(bootstrap(right, codes, np.repeat(np.arange(2), 20), 2).low)
 
 
 def test_false_positives_of_repeated_cross_validation():
-    """Ten repeats of five folds, no difference: the plain t-test rejects at .05 far too often, the corrected one does not."""
+    """Ten repeats of five folds, no difference: the plain t-test rejects at .05 far too often, the
+    corrected one does not."""
     rng = np.random.default_rng(0)
     plain, corrected, runs = 0, 0, 200
     for _ in range(runs):
@@ -99,7 +104,8 @@ def _repeat(state: int, repeat: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("n_groups", "at_least"), [(10, 0.88), (40, 0.91)])
 def test_coverage_of_the_cluster_bootstrap(n_groups, at_least):
-    """Groups of 8 samples whose accuracy varies from group to group (beta, mean 0.8): the interval holds 0.8."""
+    """Groups of 8 samples whose accuracy varies from group to group (beta, mean 0.8): the interval
+    holds 0.8."""
     rng = np.random.default_rng(1)
     inside = 0
     for _ in range(300):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from beyondlinear.errors import DataError
+from beyondlinear.runtime.errors import DataError
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,8 @@ _BLOCK_BYTES = 1 << 23
 
 
 def check_finite(adata: AnnData, on_nan: OnNan) -> AnnData:
-    """The same data without NaN and infinite values; `adata` itself, not a copy, when there are none.
+    """The same data without NaN and infinite values; `adata` itself, not a copy, when there are
+    none.
 
     :param adata: X dense, (n_samples, n_genes)
     :param on_nan: "error", or drop every gene, or every sample, that has such a value
@@ -37,8 +38,9 @@ def check_finite(adata: AnnData, on_nan: OnNan) -> AnnData:
         return adata
     genes_left, samples_left = int((per_gene == 0).sum()), int((per_sample == 0).sum())
     found = (
-        f"{n_values:,} values are NaN or infinite, in {named(adata.var_names[per_gene > 0], 'gene')} "
-        f"and {named(adata.obs_names[per_sample > 0], 'sample')}"
+        f"{n_values:,} values are NaN or infinite, in"
+        f" {named(adata.var_names[per_gene > 0], 'gene')} and"
+        f" {named(adata.obs_names[per_sample > 0], 'sample')}"
     )
     remedy = (
         f"dataset.on_nan=drop_genes leaves {genes_left:,} of {adata.n_vars:,} genes, "
@@ -47,7 +49,9 @@ def check_finite(adata: AnnData, on_nan: OnNan) -> AnnData:
     if on_nan == "error":
         raise DataError(f"dataset.on_nan: {found}. {remedy}; or fill them in the file")
     if (genes_left if on_nan == "drop_genes" else samples_left) == 0:
-        raise DataError(f"dataset.on_nan: {on_nan} leaves nothing: {found}. {remedy}; or fill them in the file")
+        raise DataError(
+            f"dataset.on_nan: {on_nan} leaves nothing: {found}. {remedy}; or fill them in the file"
+        )
     if on_nan == "drop_genes":
         log.info("%s; these genes are dropped, %s are left", found, f"{genes_left:,}")
         return subset(adata, genes=np.flatnonzero(per_gene == 0))
@@ -56,7 +60,8 @@ def check_finite(adata: AnnData, on_nan: OnNan) -> AnnData:
 
 
 def check_unique(adata: AnnData, on_duplicates: OnDuplicates) -> AnnData:
-    """The same data with every sample id and gene id once; `adata` itself, not a copy, when they already are.
+    """The same data with every sample id and gene id once; `adata` itself, not a copy, when they
+    already are.
 
     :param on_duplicates: "error", or keep the first of each id
     :raises DataError: an id occurs twice and `on_duplicates` is "error"
@@ -67,7 +72,9 @@ def check_unique(adata: AnnData, on_duplicates: OnDuplicates) -> AnnData:
     return subset(adata, samples, unique_positions(adata.var_names, "gene", on_duplicates))
 
 
-def unique_positions(ids: pd.Index | np.ndarray, what: str, on_duplicates: OnDuplicates) -> np.ndarray:
+def unique_positions(
+    ids: pd.Index | np.ndarray, what: str, on_duplicates: OnDuplicates
+) -> np.ndarray:
     """Positions, ascending, of the first occurrence of each id.
 
     :param what: "sample" or "gene", for the message
@@ -77,17 +84,24 @@ def unique_positions(ids: pd.Index | np.ndarray, what: str, on_duplicates: OnDup
     repeats = index.duplicated()
     if not repeats.any():
         return np.arange(len(index))
-    found = f"{named(index[repeats].unique(), f'{what} id')} occur more than once, in {repeats.sum():,} surplus places"
+    found = (
+        f"{named(index[repeats].unique(), f'{what} id')} occur more than once, in {repeats.sum():,}"
+        " surplus places"
+    )
     if on_duplicates == "error":
         raise DataError(
-            f"dataset.on_duplicates: {found}. Make them unique, or dataset.on_duplicates=first keeps the first"
+            f"dataset.on_duplicates: {found}. Make them unique, or dataset.on_duplicates=first"
+            " keeps the first"
         )
     log.warning("%s; the first of each is kept", found)
     return np.flatnonzero(~repeats)
 
 
-def subset(adata: AnnData, samples: np.ndarray | None = None, genes: np.ndarray | None = None) -> AnnData:
-    """Some samples and genes, by position: X (copied once, C-contiguous), obs, var and uns; layers are left behind."""
+def subset(
+    adata: AnnData, samples: np.ndarray | None = None, genes: np.ndarray | None = None
+) -> AnnData:
+    """Some samples and genes, by position: X (copied once, C-contiguous), obs, var and uns; layers
+    are left behind."""
     x: np.ndarray = adata.X
     obs, var = adata.obs, adata.var
     if samples is not None and len(samples) < adata.n_obs:
@@ -98,7 +112,8 @@ def subset(adata: AnnData, samples: np.ndarray | None = None, genes: np.ndarray 
 
 
 def row_blocks(x: np.ndarray) -> Iterator[slice]:
-    """Slices of rows that fit a processor's cache, so that a temporary is never as large as the matrix."""
+    """Slices of rows that fit a processor's cache, so that a temporary is never as large as the
+    matrix."""
     step = max(1, _BLOCK_BYTES // max(1, x[:1].nbytes))
     for start in range(0, len(x), step):
         yield slice(start, min(start + step, len(x)))

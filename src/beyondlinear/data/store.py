@@ -1,4 +1,5 @@
-"""The prepared store: one data set on disk as AnnData on zarr, written whole or not at all, checked by its content hash."""
+"""The prepared store: one data set on disk as AnnData on zarr, written whole or not at all, checked
+by its content hash."""
 
 import errno
 import hashlib
@@ -7,12 +8,12 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anndata
 import numpy as np
@@ -23,9 +24,12 @@ from anndata.io import read_elem, write_elem
 from filelock import FileLock, Timeout
 from zarr.codecs import BloscCodec
 
-from beyondlinear.data.download import no_space
+from beyondlinear.data.download.mirrors import no_space
 from beyondlinear.data.metadata import plain
-from beyondlinear.errors import DataError
+from beyondlinear.runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from zarr.core.common import JSON
 
 log = logging.getLogger(__name__)
 
@@ -77,26 +81,31 @@ class StoreWriter:
             for job in writing:
                 job.result()
 
-    def finish(self, obs: pd.DataFrame, var: pd.DataFrame, said: dict[str, Any]) -> str:
+    def finish(self, obs: pd.DataFrame, var: pd.DataFrame, provenance: Mapping[str, object]) -> str:
         """Write the rest and give the store its name.
 
         :param var: statistics of each gene, in the order of `gene_ids`
-        :param said: sources, versions, what was dropped
+        :param provenance: sources, versions, what was dropped
         :returns: the content hash
         """
         expected = -(-self.shape[0] // ROWS) * -(-self.shape[1] // COLUMNS)
         if len(self.digests) != expected:
             raise AssertionError(f"{len(self.digests)} of {expected} chunks were written")
-        with anndata.settings.override(auto_shard_zarr_v3=False):  # said, since anndata means to change its default
+        with anndata.settings.override(
+            auto_shard_zarr_v3=False
+        ):  # said, since anndata means to change its default
             # categories, since AnnData writes a missing word among words as the word "None"
             words = obs.select_dtypes("object")
             write_elem(self.root, "obs", obs.astype(dict.fromkeys(words, "category")))
-            write_elem(self.root, "var", var.set_axis(pd.Index(self.gene_ids, dtype=object), axis=0))
+            write_elem(
+                self.root, "var", var.set_axis(pd.Index(self.gene_ids, dtype=object), axis=0)
+            )
             for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
                 write_elem(self.root, name, {})
         content = _content_hash(self.digests, obs, var, self.gene_ids)
         digests = {f"{i},{j}": digest for (i, j), digest in sorted(self.digests.items())}
-        self.root.attrs["prepared"] = said | {"content": content, "chunks": digests}
+        attributes = dict(provenance) | {"content": content, "chunks": digests}
+        self.root.attrs["prepared"] = cast("JSON", attributes)
         with ThreadPoolExecutor(8) as pool:  # a disk takes several at once in the time of one
             list(pool.map(_to_disk, [p for p in self.temporary.rglob("*") if p.is_file()]))
         self.temporary.replace(self.path)
@@ -104,7 +113,7 @@ class StoreWriter:
 
 
 @dataclass(frozen=True)
-class Store:
+class ExpressionStore:
     """A whole store on disk."""
 
     path: Path
@@ -113,11 +122,13 @@ class Store:
     def exists(self) -> bool:
         return self.path.is_dir()  # it got its name when it was whole
 
-    def said(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         try:
             found = zarr.open_group(self.path, mode="r").attrs.asdict()["prepared"]
         except (OSError, ValueError, KeyError, zarr.errors.GroupNotFoundError) as e:
-            raise DataError(f"'{self.path}' is no prepared store ({e}); delete it, so that it is made again") from e
+            raise DataError(
+                f"'{self.path}' is no prepared store ({e}); delete it, so that it is made again"
+            ) from e
         assert isinstance(found, dict)
         return found
 
@@ -128,7 +139,10 @@ class Store:
         return read_elem(zarr.open_group(self.path, mode="r")["var"])
 
     def read(
-        self, samples: np.ndarray | None = None, genes: np.ndarray | None = None, threads: int | None = None
+        self,
+        samples: np.ndarray | None = None,
+        genes: np.ndarray | None = None,
+        threads: int | None = None,
     ) -> AnnData:
         """Some samples and genes; only the chunks that hold them are read.
 
@@ -156,10 +170,15 @@ class Store:
 
         try:
             with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-                list(pool.map(fill, [(i, j) for i in range(0, n, ROWS) for j in range(0, p, COLUMNS)]))
+                list(
+                    pool.map(
+                        fill, [(i, j) for i in range(0, n, ROWS) for j in range(0, p, COLUMNS)]
+                    )
+                )
         except (OSError, RuntimeError, ValueError) as e:
             raise DataError(
-                f"the prepared store '{self.path}' is damaged ({e}); delete it, so that it is made again"
+                f"the prepared store '{self.path}' is damaged ({e}); delete it, so that it is made"
+                " again"
             ) from e
         return AnnData(x, obs=obs.iloc[rows], var=var.iloc[columns])
 
@@ -171,11 +190,11 @@ class Store:
         """
         if not self.exists:
             raise DataError(f"there is no prepared store '{self.path}'")
-        said = self.said()
+        provenance = self.provenance()
         root = zarr.open_group(self.path, mode="r")
         array = _matrix(root)
         digests = {}
-        for name, expected in said["chunks"].items():
+        for name, expected in provenance["chunks"].items():
             i, j = map(int, name.split(","))
             rows, columns = i * ROWS, j * COLUMNS
             try:
@@ -184,15 +203,17 @@ class Store:
                 found = str(e)
             if found != expected:
                 raise DataError(
-                    f"the prepared store '{self.path}' is damaged: samples from {rows}, genes from {columns} are not what was "
-                    "written; delete it, so that it is made again from the downloads"
+                    f"the prepared store '{self.path}' is damaged: samples from {rows}, genes from"
+                    f" {columns} are not what was written; delete it, so that it is made again from"
+                    " the downloads"
                 )
             digests[i, j] = found
         var = self.var()
         content = _content_hash(digests, self.obs(), var, list(var.index))
-        if content != said["content"]:
+        if content != provenance["content"]:
             raise DataError(
-                f"the prepared store '{self.path}' is damaged: its obs or var are not what was written; delete it"
+                f"the prepared store '{self.path}' is damaged: its obs or var are not what was"
+                " written; delete it"
             )
         return content
 
@@ -214,7 +235,9 @@ def even_blocks(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         yield rows[:n]
 
 
-def _matrix(root: zarr.Group) -> Any:  # zarr types an array's values as anything that a buffer may hold
+def _matrix(
+    root: zarr.Group,
+) -> Any:  # zarr types an array's values as anything that a buffer may hold
     return root["X"]
 
 
@@ -227,11 +250,14 @@ def _digest(block: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(block).data, digest_size=16).hexdigest()
 
 
-def _content_hash(digests: dict[tuple[int, int], str], obs: pd.DataFrame, var: pd.DataFrame, genes: list[str]) -> str:
+def _content_hash(
+    digests: dict[tuple[int, int], str], obs: pd.DataFrame, var: pd.DataFrame, genes: list[str]
+) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update("".join(digests[at] for at in sorted(digests)).encode())
     for table in (obs, var.set_axis(genes, axis=0)):
-        # the same text before it is written and after it is read back, whatever type a column then has
+        # the same text before it is written and after it is read back, whatever type a column then
+        # has
         words = table.astype(object).where(table.notna(), "")
         digest.update(words.to_csv(lineterminator="\n", index_label="id").encode())
     return digest.hexdigest()
@@ -239,7 +265,8 @@ def _content_hash(digests: dict[tuple[int, int], str], obs: pd.DataFrame, var: p
 
 @contextmanager
 def one_writer(path: Path) -> Iterator[None]:
-    """Only one process prepares a store; others wait and say so. A killed process lets go by itself."""
+    """Only one process prepares a store; others wait and say so. A killed process lets go by
+    itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
@@ -271,7 +298,8 @@ def disk(folder: Path) -> Iterator[None]:
             raise no_space(folder, "while preparing the data") from e
         if e.filename is not None and Path(os.fsdecode(e.filename)).is_relative_to(folder):
             raise DataError(
-                f"dataset.cache: '{folder}' cannot be used ({e.strerror}: '{os.fsdecode(e.filename)}'); name a folder that you "
-                "may write to with dataset.cache=…"
+                f"dataset.cache: '{folder}' cannot be used ({e.strerror}:"
+                f" '{os.fsdecode(e.filename)}'); name a folder that you may write to with"
+                " dataset.cache=…"
             ) from e
         raise

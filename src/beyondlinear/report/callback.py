@@ -2,20 +2,20 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from beyondlinear.errors import UserError
+from beyondlinear.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
 class ReportAtTheEnd(Callback):
-    """Hydra calls it after a sweep of which no run failed; `beyondlinear report DIR` writes the same at any time."""
+    """Hydra calls it after a sweep of which no run failed; `beyondlinear report DIR` writes the
+    same at any time."""
 
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
         from beyondlinear.report.write import write_report
 
         directory = Path(config.hydra.sweep.dir)

@@ -18,104 +18,146 @@ from plotnine import (
 )
 from plotnine.themes.elements import element_text
 
-from beyondlinear.report.figures import Figure, colours, in_panels, largest, plain, sample, style
-from beyondlinear.report.reading import Reading
+from beyondlinear.report.drawing import Figure, in_panels, largest, n_rows, plain, sample, style
+from beyondlinear.report.reading import GatheredFits
 
-MOST_CLASSES = 31
+MOST_CLASSES = 31  # of a panel in the figure of confusions
+_MOST_CLASSES_WITH_NUMBERS = 8  # more tiles are too small for text
+_MOST_PANELS = 4
+_COLUMNS = 4
 
 
-def _confusions(reading: Reading) -> pd.DataFrame:
-    """panel, learner, true, predicted, n, share of the true class; summed over folds and seeds, with the signal present."""
-    at = largest(reading.done)
-    at = at[at.signal_removal == "none"]
+def _shown_fits(gathered: GatheredFits) -> pd.DataFrame:
+    """Fits with the signal present, at the largest fraction."""
+    fits = largest(gathered.done)
+    return fits[fits.signal_removal == "none"]
+
+
+def _confusions(gathered: GatheredFits) -> pd.DataFrame:
+    """panel, learner, true, predicted, n, share of the true class; summed over folds and seeds,
+    with the signal present."""
     rows = []
-    for (panel, learner), fits in at.groupby(["panel", "learner"], sort=True):
-        records = [reading.records[k] for k in fits.key]
+    for (panel, learner), fits in _shown_fits(gathered).groupby(["panel", "learner"], sort=True):
+        records = [gathered.records[key] for key in fits.key]
         classes = records[0]["data"]["classes"]
-        if any(r["data"]["classes"] != classes or "confusion" not in r for r in records):
+        if any(record["data"]["classes"] != classes for record in records):
             continue
-        total = np.sum([r["confusion"] for r in records], axis=0)
+        if any("confusion" not in record for record in records):
+            continue
+        total = np.sum([record["confusion"] for record in records], axis=0)
         for i, true in enumerate(classes):
+            n_true = total[i].sum()
             for j, predicted in enumerate(classes):
-                share = total[i, j] / total[i].sum() if total[i].sum() else np.nan
-                names = {"panel": panel, "learner": learner, "true": true, "predicted": predicted}
-                rows.append(names | {"n": int(total[i, j]), "share": share})
+                rows.append(
+                    {
+                        "panel": panel,
+                        "learner": learner,
+                        "true": true,
+                        "predicted": predicted,
+                        "n": int(total[i, j]),
+                        "share": total[i, j] / n_true if n_true else np.nan,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
-def per_class(reading: Reading) -> pd.DataFrame:
+def per_class(gathered: GatheredFits) -> pd.DataFrame:
     """Recall of each class by model, with the signal present at the largest fraction."""
-    found = _confusions(reading)
-    if found.empty:
-        return found
-    totals = found.groupby(["panel", "learner", "true"]).n.sum().rename("n").reset_index()
-    recall = found[found.true == found.predicted].drop(columns=["predicted", "n"]).merge(totals)
-    recall = recall.rename(columns={"true": "class", "share": "recall", "n": "predictions"})
-    recall.insert(0, "id", [f"k{i}" for i in range(1, len(recall) + 1)])
-    return recall
+    confusions = _confusions(gathered)
+    if confusions.empty:
+        return confusions
+    of_class = confusions.groupby(["panel", "learner", "true"])
+    totals = of_class.n.sum().rename("n").reset_index()
+    correct = confusions[confusions.true == confusions.predicted]
+    table = correct.drop(columns=["predicted", "n"]).merge(totals)
+    table = table.rename(columns={"true": "class", "share": "recall", "n": "predictions"})
+    table.insert(0, "id", [f"k{number}" for number in range(1, len(table) + 1)])
+    return table
 
 
-def confusion(reading: Reading) -> Figure | None:
+def confusion(gathered: GatheredFits) -> Figure | None:
     """Confusion matrices, one a model and panel."""
-    found = _confusions(reading)
-    found = found[found.groupby("panel").true.transform("nunique") <= MOST_CLASSES] if len(found) else found
-    if found.empty:
+    confusions = _confusions(gathered)
+    if len(confusions):
+        n_classes = confusions.groupby("panel").true.transform("nunique")
+        confusions = confusions[n_classes <= MOST_CLASSES]
+    if confusions.empty:
         return None
-    at = largest(reading.done)
     caption = (
-        "Share of each true class (row) that is predicted as each class (column), over all folds and seeds, with the "
+        "Share of each true class (row) that is predicted as each class (column), over all folds"
+        " and seeds, with the signal present and at the largest training size."
+        f" {sample(_shown_fits(gathered))}."
     )
-    caption += f"signal present and at the largest training size. {sample(at[at.signal_removal == 'none'])}."
+    return Figure(
+        "confusion", "Which classes are confused", caption, lambda: _draw_confusion(confusions)
+    )
 
-    def draw() -> ggplot:
-        first = sorted(found.panel.unique())[:4]
-        shown = found[found.panel.isin(first)].dropna().copy()
-        k = int(shown.groupby("panel").true.nunique().max())
-        shown["panel"] = [fill(plain(p), 24) for p in shown.panel]
-        for c in ("true", "predicted"):
-            shown[c] = [fill(plain(v), 28, max_lines=2) for v in shown[c]]
-        shown["label"] = [f"{s:.2f}".lstrip("0") if s < 1 else "1" for s in shown.share]
-        plot = (
-            ggplot(shown, aes("predicted", "true", fill="share"))
-            + geom_tile()
-            + facet_wrap(["panel", "learner"], scales="free", ncol=4)
-            + scale_fill_gradient(low="#F7FBFF", high="#08306B", limits=(0, 1))
-            + labs(x="predicted class", y="true class", fill="share of\ntrue class")
-            + style(3.2 * min(4, shown.learner.nunique()) + 1, max(2.2, 0.3 * k + 1) * -(-_cells(shown) // 4) + 1)
+
+def _draw_confusion(confusions: pd.DataFrame) -> ggplot:
+    first = sorted(confusions.panel.unique())[:_MOST_PANELS]
+    shown = confusions[confusions.panel.isin(first)].dropna().copy()
+    most_classes = int(shown.groupby("panel").true.nunique().max())
+    shown["panel"] = [fill(plain(panel), 24) for panel in shown.panel]
+    for column in ("true", "predicted"):
+        shown[column] = _wrapped_classes(shown[column])
+    shown["label"] = [_two_digits(share) for share in shown.share]
+    n_matrices = len(shown[["panel", "learner"]].drop_duplicates())
+    plot = (
+        ggplot(shown, aes("predicted", "true", fill="share"))
+        + geom_tile()
+        + facet_wrap(["panel", "learner"], scales="free", ncol=_COLUMNS)
+        + scale_fill_gradient(low="#F7FBFF", high="#08306B", limits=(0, 1))
+        + labs(x="predicted class", y="true class", fill="share of\ntrue class")
+        + style(
+            width=3.2 * min(_COLUMNS, shown.learner.nunique()) + 1,
+            height=max(2.2, 0.3 * most_classes + 1) * n_rows(n_matrices, _COLUMNS) + 1,
         )
-        if k <= 8:
-            dark = shown.share > 0.5
-            plot += geom_text(shown[~dark], aes(label="label"), size=8, color="#000000")
-            plot += geom_text(shown[dark], aes(label="label"), size=8, color="#FFFFFF")
-        return plot + theme(axis_text_x=element_text(rotation=90, size=7), axis_text_y=element_text(size=7))
-
-    return Figure("confusion", "Which classes are confused", caption, draw)
-
-
-def _cells(shown: pd.DataFrame) -> int:
-    return len(shown[["panel", "learner"]].drop_duplicates())
+    )
+    if most_classes <= _MOST_CLASSES_WITH_NUMBERS:
+        is_dark = shown.share > 0.5
+        plot += geom_text(shown[~is_dark], aes(label="label"), size=8, color="#000000")
+        plot += geom_text(shown[is_dark], aes(label="label"), size=8, color="#FFFFFF")
+    return plot + theme(
+        axis_text_x=element_text(rotation=90, size=7), axis_text_y=element_text(size=7)
+    )
 
 
-def recall(reading: Reading) -> Figure | None:
+def _wrapped_classes(classes: pd.Series) -> list[str]:
+    return [fill(plain(name), 28, max_lines=2) for name in classes]
+
+
+def _two_digits(share: float) -> str:
+    """As it fits into a tile: ".25", "1"."""
+    return f"{share:.2f}".lstrip("0") if share < 1 else "1"
+
+
+def recall(gathered: GatheredFits) -> Figure | None:
     """Recall of each class."""
-    found = per_class(reading)
-    if found.empty:
+    table = per_class(gathered)
+    if table.empty:
         return None
-    at = largest(reading.done)
-    caption = "Share of each class's samples that are predicted correctly (recall; their mean is balanced accuracy), with the "
-    caption += f"signal present and at the largest training size. {sample(at[at.signal_removal == 'none'])}."
+    caption = (
+        "Share of each class's samples that are predicted correctly (recall; their mean is balanced"
+        " accuracy), with the signal present and at the largest training size."
+        f" {sample(_shown_fits(gathered))}."
+    )
+    palette = gathered.palette(table)
+    return Figure("recall", "Recall by class", caption, lambda: _draw_recall(table, palette))
 
-    def draw() -> ggplot:
-        shown, n = in_panels(found.rename(columns={"class": "label"}))
-        shown["label"] = [fill(plain(c), 28, max_lines=2) for c in shown.label]
-        k = int(shown.groupby("panel").label.nunique().max())
-        return (
-            ggplot(shown, aes("recall", "label", color="learner"))
-            + geom_point(size=2, alpha=0.8)
-            + facet_wrap("panel", ncol=min(n, 3), scales="free_y")
-            + scale_color_manual(colours(list(found.learner.unique())))
-            + labs(x="recall", y="", color="")
-            + style(3.4 * min(n, 3) + 2, max(1.6, 0.22 * k + 1) * -(-n // 3) + 0.4)
+
+def _draw_recall(table: pd.DataFrame, palette: dict[str, str]) -> ggplot:
+    shown, n_panels = in_panels(table.rename(columns={"class": "label"}))
+    shown["label"] = _wrapped_classes(shown.label)
+    most_classes = int(shown.groupby("panel").label.nunique().max())
+    n_columns = min(n_panels, 3)
+    return (
+        ggplot(shown, aes("recall", "label", color="learner"))
+        + geom_point(size=2, alpha=0.8)
+        + facet_wrap("panel", ncol=n_columns, scales="free_y")
+        + scale_color_manual(palette)
+        + labs(x="recall", y="", color="")
+        + style(
+            width=3.4 * n_columns + 2,
+            height=max(1.6, 0.22 * most_classes + 1) * n_rows(n_panels, n_columns) + 0.4,
         )
-
-    return Figure("recall", "Recall by class", caption, draw)
+    )

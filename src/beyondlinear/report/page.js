@@ -71,10 +71,10 @@ function traces(of) {
     if (line.smooth) {
       const s = line.smooth;
       found.push({
-        x: [...s.n_train, ...s.n_train.slice().reverse()], y: [...s.high, ...s.low.slice().reverse()],
+        x: [...s.n_outer_train, ...s.n_outer_train.slice().reverse()], y: [...s.high, ...s.low.slice().reverse()],
         fill: "toself", fillcolor: faint(colour), line: { width: 0 }, hoverinfo: "skip", mode: "lines", showlegend: false,
       });
-      found.push({ x: s.n_train, y: s.value, mode: "lines", line: { color: colour, dash, width: 2 }, hoverinfo: "skip", showlegend: false });
+      found.push({ x: s.n_outer_train, y: s.value, mode: "lines", line: { color: colour, dash, width: 2 }, hoverinfo: "skip", showlegend: false });
     }
     found.push({
       x: line.x, y: line.mean, mode: line.smooth ? "markers" : "lines+markers", name: shown(name),

@@ -1,7 +1,9 @@
-"""Statistics of fits that share training samples: a comparison of two models, an interval of one, many at once, calibration.
+"""Statistics of fits that share training samples: a comparison of two models, an interval of one,
+many at once, calibration.
 
-The fits of one cross-validation train on overlapping samples, so that their results are correlated and a plain t-test over
-folds rejects far too often. What is used instead is approximate; benchmarks/inference.py measures how well it holds.
+The fits of one cross-validation train on overlapping samples, so that their results are correlated
+and a plain t-test over folds rejects far too often. What is used instead is approximate;
+benchmarks/inference.py measures how well it holds.
 """
 
 from collections.abc import Sequence
@@ -11,13 +13,15 @@ import numpy as np
 from scipy.stats import t
 
 ROPE = 0.01  # balanced accuracies that differ by less are the same in practice
+_NO_SPREAD = 1e-12  # rounding; differences of less are none
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same folds, first minus second. low, high: 95 % interval; below, rope, above: posterior probability
-    that the second is better by more than the region of practical equivalence, that they are equivalent, that the first is.
-    All but n, ratio and mean are NaN below two folds."""
+    """Two models on the same folds, first minus second. low, high: 95 % interval; below, rope,
+    above: posterior probability that the second is better by more than the region of practical
+    equivalence, that they are equivalent, that the first is. All but n, ratio and mean are NaN
+    below two folds."""
 
     n: int
     ratio: float
@@ -31,37 +35,83 @@ class Comparison:
     above: float
 
 
-def compare(differences: Sequence[float] | np.ndarray, n_train: float, n_test: float, rope: float = ROPE) -> Comparison:
+def compare(
+    differences: Sequence[float] | np.ndarray, n_train: float, n_test: float, rope: float = ROPE
+) -> Comparison:
     """The corrected resampled t-test and its Bayesian counterpart.
 
-    Nadeau & Bengio (2003), Machine Learning 52:239: the variance of the mean of J differences is taken as
-    (1/J + n_test/n_train) s², with J − 1 degrees of freedom. Corani & Benavoli (2015), Machine Learning 100:285: with a flat
-    prior and correlation n_test/(n_test + n_train) between folds, the posterior of the mean is the Student distribution of the
-    same centre, scale and degrees of freedom.
+    Nadeau & Bengio (2003), Machine Learning 52:239: the variance of the mean of J differences is
+    taken as (1/J + n_test/n_train) s², with J − 1 degrees of freedom. Corani & Benavoli (2015),
+    Machine Learning 100:285: with a flat prior and correlation n_test/(n_test + n_train) between
+    folds, the posterior of the mean is the Student distribution of the same centre, scale and
+    degrees of freedom.
 
-    :param differences: (J,) one a fold and seed; n_train, n_test: samples of a training and of a test part
+    :param differences: (J,) one a fold and seed; n_train, n_test: samples of a training and of a
+        test part
     :param rope: half the width of the region of practical equivalence, in units of the differences
     """
     d = np.asarray(differences, dtype=np.float64)
-    n, ratio = len(d), n_test / n_train
+    n = len(d)
+    ratio = n_test / n_train
+    mean = float(d.mean()) if n else np.nan
     if n < 2:
-        nothing = (np.nan,) * 7
-        return Comparison(n, ratio, float(d.mean()) if n else np.nan, *nothing)
-    mean, sd = float(d.mean()), float(d.std(ddof=1))
-    scale = float(np.sqrt(1 / n + ratio)) * sd
-    if sd <= 1e-12:  # all folds say the same: no spread to judge by
-        certain = (float(mean < -rope), float(abs(mean) <= rope), float(mean > rope))
-        return Comparison(n, ratio, mean, 0.0, mean, mean, 1.0 if abs(mean) < 1e-12 else 0.0, *certain)
-    half = float(t.ppf(0.975, n - 1)) * scale
-    p_value = float(2 * t.sf(abs(mean) / scale, n - 1))
-    below = float(t.cdf((-rope - mean) / scale, n - 1))
-    above = float(t.sf((rope - mean) / scale, n - 1))
-    return Comparison(n, ratio, mean, sd, mean - half, mean + half, p_value, below, 1 - below - above, above)
+        return _without_spread(n, ratio, mean)
+    sd = float(d.std(ddof=1))
+    if sd <= _NO_SPREAD:
+        return _all_the_same(n, ratio, mean, rope)
+    standard_error = float(np.sqrt(1 / n + ratio)) * sd
+    half_width = float(t.ppf(0.975, n - 1)) * standard_error
+    below = float(t.cdf((-rope - mean) / standard_error, n - 1))
+    above = float(t.sf((rope - mean) / standard_error, n - 1))
+    return Comparison(
+        n=n,
+        ratio=ratio,
+        mean=mean,
+        sd=sd,
+        low=mean - half_width,
+        high=mean + half_width,
+        p_value=float(2 * t.sf(abs(mean) / standard_error, n - 1)),
+        below=below,
+        rope=1 - below - above,
+        above=above,
+    )
+
+
+def _without_spread(n: int, ratio: float, mean: float) -> Comparison:
+    """Below two folds there is no spread to judge by."""
+    return Comparison(
+        n=n,
+        ratio=ratio,
+        mean=mean,
+        sd=np.nan,
+        low=np.nan,
+        high=np.nan,
+        p_value=np.nan,
+        below=np.nan,
+        rope=np.nan,
+        above=np.nan,
+    )
+
+
+def _all_the_same(n: int, ratio: float, mean: float, rope: float) -> Comparison:
+    """All folds say the same, which the model of the test takes for certain."""
+    return Comparison(
+        n=n,
+        ratio=ratio,
+        mean=mean,
+        sd=0.0,
+        low=mean,
+        high=mean,
+        p_value=1.0 if abs(mean) < _NO_SPREAD else 0.0,
+        below=float(mean < -rope),
+        rope=float(abs(mean) <= rope),
+        above=float(mean > rope),
+    )
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Adjusted p-values that keep the chance of any false rejection (Holm 1979, Scand. J. Statist. 6:65); NaN stays NaN and
-    counts for nothing.
+    """Adjusted p-values that keep the chance of any false rejection (Holm 1979, Scand. J. Statist.
+    6:65); NaN stays NaN and counts for nothing.
 
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]
@@ -69,15 +119,19 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(len(p), np.nan)
     known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    steps = p[order] * (len(order) - np.arange(len(order)))
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else []
+    if not len(known):
+        return adjusted
+    ascending = known[np.argsort(p[known], kind="stable")]
+    n_not_smaller = len(ascending) - np.arange(len(ascending))
+    never_below_the_one_before = np.maximum.accumulate(p[ascending] * n_not_smaller)
+    adjusted[ascending] = np.minimum(never_below_the_one_before, 1.0)
     return adjusted
 
 
 @dataclass(frozen=True)
 class Interval:
-    """value: balanced accuracy of all predictions; low, high: its 95 % interval, NaN below FEWEST_GROUPS groups."""
+    """value: balanced accuracy of all predictions; low, high: its 95 % interval, NaN below
+    FEWEST_GROUPS groups."""
 
     value: float
     low: float
@@ -89,44 +143,59 @@ FEWEST_GROUPS = 5  # resampling fewer says nothing about groups that were not se
 
 
 def bootstrap(
-    right: np.ndarray, codes: np.ndarray, groups: np.ndarray, n_classes: int, seed: int = 0, draws: int = 2000
+    right: np.ndarray,
+    codes: np.ndarray,
+    groups: np.ndarray,
+    n_classes: int,
+    seed: int = 0,
+    draws: int = 2000,
 ) -> Interval:
-    """Balanced accuracy with a cluster bootstrap over groups: whole groups are drawn with replacement, since samples of one
-    donor or study are not independent (Field & Welsh 2007, J. R. Statist. Soc. B 69:369).
+    """Balanced accuracy with a cluster bootstrap over groups: whole groups are drawn with
+    replacement, since samples of one donor or study are not independent (Field & Welsh 2007, J. R.
+    Statist. Soc. B 69:369).
 
-    Percentiles, widened by √(G/(G − 1)) · t_{G−1}/z on the logit scale, as a t-interval is wider than a normal one: with few
-    groups G plain percentiles are too narrow. What varies is which samples are predicted; the trained models are taken as
-    they are.
+    Percentiles, widened by √(G/(G − 1)) · t_{G−1}/z on the logit scale, as a t-interval is wider
+    than a normal one: with few groups G plain percentiles are too narrow. What varies is which
+    samples are predicted; the trained models are taken as they are.
 
-    :param right: (n,) whether each prediction is correct, or the share of seeds in which it is; codes: (n,) true classes
+    :param right: (n,) whether each prediction is correct, or the share of seeds in which it is;
+        codes: (n,) true classes
     :param groups: (n,) group of each sample
     """
-    _, of = np.unique(groups, return_inverse=True)
-    n_groups = int(of.max()) + 1 if len(of) else 0
-    cell = of * n_classes + codes
-    size = n_groups * n_classes
-    total = np.bincount(cell, minlength=size).reshape(n_groups, n_classes).astype(float)
-    hits = np.bincount(cell, weights=right, minlength=size).reshape(n_groups, n_classes)
+    _, group_of = np.unique(groups, return_inverse=True)
+    n_groups = int(group_of.max()) + 1 if len(group_of) else 0
+    # (n_groups, n_classes): samples, and correct predictions among them
+    cell = group_of * n_classes + codes
+    n_cells = n_groups * n_classes
+    shape = (n_groups, n_classes)
+    total = np.bincount(cell, minlength=n_cells).reshape(shape).astype(float)
+    hits = np.bincount(cell, weights=right, minlength=n_cells).reshape(shape)
     value = float(_mean_recall(hits.sum(0), total.sum(0)))
     if n_groups < FEWEST_GROUPS:
         return Interval(value, np.nan, np.nan, n_groups)
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(float)
-    drawn = _mean_recall(times @ hits, times @ total)
-    low, high = np.quantile(_logit(drawn, total.sum()), [0.025, 0.975])
-    centre = float(_logit(np.array(value), total.sum()))
-    wider = float(np.sqrt(n_groups / (n_groups - 1)) * t.ppf(0.975, n_groups - 1) / t.ppf(0.975, np.inf))
-    low, high = centre + wider * (min(low, centre) - centre), centre + wider * (max(high, centre) - centre)
-    if value in (0.0, 1.0):  # no draw differs: the rule of three, for groups instead of samples
-        low, high = (
-            (_logit(np.array(0.05 ** (1 / n_groups)), np.inf), np.inf)
-            if value == 1.0
-            else (
-                -np.inf,
-                _logit(np.array(1 - 0.05 ** (1 / n_groups)), np.inf),
-            )
-        )
-    return Interval(value, float(1 / (1 + np.exp(-low))), float(1 / (1 + np.exp(-high))), n_groups)
+
+    if value == 1.0:  # no draw differs: the rule of three, for groups instead of samples
+        low, high = _logit_of(0.05 ** (1 / n_groups), np.inf), np.inf
+    elif value == 0.0:
+        low, high = -np.inf, _logit_of(1 - 0.05 ** (1 / n_groups), np.inf)
+    else:
+        rng = np.random.default_rng(seed)
+        shares = np.full(n_groups, 1 / n_groups)
+        times_drawn = rng.multinomial(n_groups, shares, size=draws).astype(float)
+        drawn = _mean_recall(times_drawn @ hits, times_drawn @ total)
+        n = total.sum()
+        centre = _logit_of(value, n)
+        lowest, highest = np.quantile(_logit(drawn, n), [0.025, 0.975])
+        wider = _widening(n_groups)
+        low = centre + wider * (min(float(lowest), centre) - centre)
+        high = centre + wider * (max(float(highest), centre) - centre)
+    return Interval(value, _expit(low), _expit(high), n_groups)
+
+
+def _widening(n_groups: int) -> float:
+    """√(G/(G − 1)) · t_{G−1}/z, by which a t-interval of G groups is wider than a normal one."""
+    quantile = t.ppf(0.975, n_groups - 1) / t.ppf(0.975, np.inf)
+    return float(np.sqrt(n_groups / (n_groups - 1)) * quantile)
 
 
 def _mean_recall(hits: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -142,9 +211,18 @@ def _logit(share: np.ndarray, n: float) -> np.ndarray:
     return np.log(inside / (1 - inside))
 
 
+def _logit_of(share: float, n: float) -> float:
+    return float(_logit(np.array(share), n))
+
+
+def _expit(log_odds: float) -> float:
+    return float(1 / (1 + np.exp(-log_odds)))
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """ece: expected calibration error; the other columns: a bin each, of predictions of like confidence."""
+    """ece: expected calibration error; the other columns: a bin each, of predictions of like
+    confidence."""
 
     ece: float
     confidence: np.ndarray
@@ -153,20 +231,25 @@ class Calibration:
 
 
 def calibration(probabilities: np.ndarray, codes: np.ndarray, bins: int = 10) -> Calibration:
-    """How far the probability of the predicted class is from the share of those predictions that are right.
+    """How far the probability of the predicted class is from the share of those predictions that
+    are right.
 
-    Σ_b n_b/n |accuracy_b − confidence_b| over bins of equal width in [1/n_classes, 1] (Guo et al. 2017, ICML).
+    Σ_b n_b/n |accuracy_b − confidence_b| over bins of equal width in [1/n_classes, 1] (Guo et al.
+    2017, ICML).
 
     :param probabilities: (n, n_classes); codes: (n,) true classes
     """
     n_classes = probabilities.shape[1]
     confidence = probabilities.max(1).astype(np.float64)
-    right = probabilities.argmax(1) == codes
+    is_right = probabilities.argmax(1) == codes
     width = (1 - 1 / n_classes) / bins
-    which = np.clip(((confidence - 1 / n_classes) / width).astype(int), 0, bins - 1)
-    n = np.bincount(which, minlength=bins)
-    full = n > 0
-    mean = np.bincount(which, weights=confidence, minlength=bins)[full] / n[full]
-    accuracy = np.bincount(which, weights=right, minlength=bins)[full] / n[full]
-    ece = float((n[full] / n.sum() * np.abs(accuracy - mean)).sum()) if n.sum() else np.nan
-    return Calibration(ece, mean, accuracy, n[full])
+    bin_of = np.clip(((confidence - 1 / n_classes) / width).astype(int), 0, bins - 1)
+    n = np.bincount(bin_of, minlength=bins)
+    filled = n > 0
+    n_in_bin = n[filled]
+    mean_confidence = np.bincount(bin_of, weights=confidence, minlength=bins)[filled] / n_in_bin
+    accuracy = np.bincount(bin_of, weights=is_right, minlength=bins)[filled] / n_in_bin
+    ece = np.nan
+    if n.sum():
+        ece = float((n_in_bin / n.sum() * np.abs(accuracy - mean_confidence)).sum())
+    return Calibration(ece, mean_confidence, accuracy, n_in_bin)
