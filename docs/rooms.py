@@ -6,21 +6,14 @@ Both come from the files' own docstrings, so the page is as true as they are; a 
 """
 
 import ast
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "src/beyondlinear"
-ROOMS = [
-    "report",
-    "experiment",
-    "evaluation",
-    "records",
-    "removal",
-    "tasks",
-    "models",
-    "data",
-    "runtime",
-]
+# the layers of the contract of imports, without the door
+CONTRACTS = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]
+ROOMS = [layer for layer in CONTRACTS["contracts"][0]["layers"] if layer != "cli"]
 OPENING = """\
 # The rooms
 

@@ -239,10 +239,6 @@ class Model(Protocol):
         """Whether a fit may start from the network of another (`start`)."""
 
     @property
-    def has_checkpoint(self) -> bool:
-        """Whether a stopped fit goes on from where it was (`checkpoint`)."""
-
-    @property
     def tuned_by(self) -> Literal["search", "path"] | None:
         """How nested tuning chooses its hyperparameters: "search" tries sets of them, "path" solves
         one path of penalties an inner fold; None: there is nothing to tune."""
@@ -276,5 +272,6 @@ class Model(Protocol):
         :param logger: told of the losses of each epoch
         :param on_epoch: told after each epoch how many were made and how many may come at most
         :param start: a trained network to go on from, where `can_pretrain`
-        :param checkpoint: file of a stopped fit's state, where `has_checkpoint`
+        :param checkpoint: where a training in epochs saves its state and goes on from; models
+            without epochs ignore it
         """

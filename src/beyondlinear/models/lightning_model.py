@@ -32,7 +32,6 @@ class LightningModel:
 
     reads_scaled_rows: ClassVar[bool] = True
     can_pretrain: ClassVar[bool] = True
-    has_checkpoint: ClassVar[bool] = True
     needs_no_genes: ClassVar[bool] = False
     tuned_by: ClassVar[None] = None
     report_optimum: ClassVar[None] = None

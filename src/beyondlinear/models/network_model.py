@@ -51,7 +51,6 @@ class NetworkModel:
 
     reads_scaled_rows: ClassVar[bool] = True
     can_pretrain: ClassVar[bool] = True
-    has_checkpoint: ClassVar[bool] = True
     needs_no_genes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -39,7 +39,6 @@ class EstimatorModel:
 
     reads_scaled_rows: ClassVar[bool] = False
     can_pretrain: ClassVar[bool] = False
-    has_checkpoint: ClassVar[bool] = False
     needs_no_genes: ClassVar[bool] = False
     tuned_by: ClassVar[None] = None
     report_optimum: ClassVar[None] = None

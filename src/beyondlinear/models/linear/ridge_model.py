@@ -60,7 +60,6 @@ class RidgeModel:
 
     reads_scaled_rows: ClassVar[bool] = False
     can_pretrain: ClassVar[bool] = False
-    has_checkpoint: ClassVar[bool] = False
     report_optimum: ClassVar[None] = None
 
     def __post_init__(self) -> None:
