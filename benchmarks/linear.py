@@ -74,7 +74,7 @@ def ours(
         reduction = (
             reduce(x[train])
             if inner is None
-            else reduce_gram(inner.of(parts, parts, NoRemoval()).fit)
+            else reduce_gram(inner.of(parts, parts, NoRemoval()).train)
         )
         q = problem(reduction.z, codes[train])
         found.append((q, solve(q, torch.from_numpy(penalties), 1e-6)))
